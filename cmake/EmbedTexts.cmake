@@ -1,0 +1,10 @@
+# Run by embed_texts: writes the texts as raw string literals, each behind its file's name.
+set(body "// Generated from the texts it holds.\n#include \"${HEADER}\"\n\n")
+string(APPEND body "namespace twi {\n\nconst std::vector<EmbeddedText> ${VARIABLE} = {\n")
+foreach(file IN LISTS FILES)
+  file(READ ${file} text)
+  cmake_path(GET file FILENAME name)
+  string(APPEND body "    {\"${name}\", R\"embedded_text(${text})embedded_text\"},\n")
+endforeach()
+string(APPEND body "};\n\n}  // namespace twi\n")
+file(WRITE ${OUTPUT} "${body}")

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "google/protobuf/descriptor.h"
+
+namespace twi {
+
+/// The services of package twi.data.v1, by file and place.
+std::vector<const google::protobuf::ServiceDescriptor*> DataServices();
+
+/// `twi/data/v1/quotes.proto` -> `quotes`: what pairs a service with its repository.
+std::string FileStem(const google::protobuf::FileDescriptor* file);
+
+/// `QuotesService/GetQuote`: how metrics, logs, prepared statements and the catalog name an
+/// operation.
+std::string OperationName(const google::protobuf::MethodDescriptor* method);
+
+}  // namespace twi

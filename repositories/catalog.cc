@@ -1,0 +1,336 @@
+#include "repositories/catalog.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "google/protobuf/descriptor.pb.h"
+#include "proto/descriptor_names.h"
+#include "sql/analysis.h"
+#include "sql/describe.h"
+#include "twi/data/v1/options.pb.h"
+
+namespace twi::repositories {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::MethodDescriptor;
+using google::protobuf::MethodOptions;
+using google::protobuf::ServiceDescriptor;
+using Replacements = std::vector<std::pair<std::string, std::string>>;
+
+// PostgreSQL cuts longer names of prepared statements off; " (next)" is added to some.
+constexpr size_t kNameLimit = 56;
+
+// Functions that outlive their statement on a connection that others share.
+const std::set<std::string_view> kSessionFunctions = {"set_config",
+                                                      "pg_advisory_lock",
+                                                      "pg_advisory_lock_shared",
+                                                      "pg_try_advisory_lock",
+                                                      "pg_advisory_unlock",
+                                                      "pg_listening_channels",
+                                                      "pg_advisory_unlock_all",
+                                                      "dblink_connect",
+                                                      "pg_try_advisory_lock_shared",
+                                                      "pg_export_snapshot",
+                                                      "lo_open",
+                                                      "setseed"};
+
+/// `q.time` -> `time`: the name that a result column has.
+std::string ColumnOf(const std::string& key) { return key.substr(key.rfind('.') + 1); }
+
+/// `(q.time, q.serial_id) > (:page.after_0, :page.after_1)`.
+std::string AfterKey(const Stanza& stanza) {
+  std::vector<std::string> marks;
+  for (size_t i = 0; i < stanza.page.size(); ++i) marks.push_back(absl::StrCat(":page.after_", i));
+  return absl::StrCat("(", absl::StrJoin(stanza.page, ", "), ") ", stanza.descending ? "<" : ">",
+                      " (", absl::StrJoin(marks, ", "), ")");
+}
+
+}  // namespace
+
+/// A pair of RPC and stanza on its way to an operation.
+struct Catalog::Draft {
+  const Repository* repository;
+  const Stanza* stanza;
+  const MethodDescriptor* method;
+  sql::BoundText first;
+  sql::BoundText next;  ///< Of pages only.
+  sql::Analysis analysis;
+};
+
+class Catalog::Loader {
+ public:
+  explicit Loader(Loaded* loaded) : loaded_(loaded) {}
+
+  absl::Status Load(const std::string& dsn, const std::vector<EmbeddedText>& files,
+                    const std::vector<const ServiceDescriptor*>& services);
+
+ private:
+  void Pair(const std::vector<const ServiceDescriptor*>& services);
+  void Draw(const Repository& repository, const Stanza& stanza, const MethodDescriptor* method);
+  bool BindText(Draft* draft);
+  void CheckAnalysis(const Draft& draft);
+  std::unique_ptr<Operation> Make(const Draft& draft, const sql::Described& first,
+                                  const sql::Described* next);
+  void MakePages(const Draft& draft, const sql::Described& first, const sql::Described& next,
+                 Operation* operation);
+  void CheckPrepared(const Draft& draft, const sql::Described& described);
+
+  void Problem(const Draft& draft, const std::string& message) {
+    loaded_->problems.push_back({draft.repository->file, draft.stanza->line,
+                                 absl::StrCat(draft.stanza->name, ": ", message)});
+  }
+
+  Loaded* loaded_;
+  std::vector<Repository> repositories_;
+  std::vector<Draft> drafts_;
+};
+
+absl::StatusOr<Catalog::Loaded> Catalog::Load(
+    const std::string& dsn, const std::vector<EmbeddedText>& files,
+    const std::vector<const ServiceDescriptor*>& services) {
+  Loaded loaded;
+  if (absl::Status status = Loader(&loaded).Load(dsn, files, services); !status.ok()) return status;
+  if (!loaded.problems.empty()) loaded.catalog = nullptr;
+  return loaded;
+}
+
+absl::Status Catalog::Loader::Load(const std::string& dsn, const std::vector<EmbeddedText>& files,
+                                   const std::vector<const ServiceDescriptor*>& services) {
+  for (const EmbeddedText& file : files) {
+    repositories_.push_back(Repository::Parse(file.name, file.text, &loaded_->problems));
+  }
+  Pair(services);
+
+  std::vector<std::string> texts;
+  for (const Draft& draft : drafts_) {
+    texts.push_back(draft.first.text);
+    if (!draft.stanza->page.empty()) texts.push_back(draft.next.text);
+  }
+  auto described = sql::Describe(dsn, texts);
+  if (!described.ok()) return described.status();
+
+  loaded_->catalog = std::make_unique<Catalog>();
+  auto it = described->begin();
+  for (const Draft& draft : drafts_) {
+    const sql::Described& first = *it++;
+    const sql::Described* next = draft.stanza->page.empty() ? nullptr : &*it++;
+    loaded_->catalog->operations_.push_back(Make(draft, first, next));
+  }
+  return absl::OkStatus();
+}
+
+void Catalog::Loader::Pair(const std::vector<const ServiceDescriptor*>& services) {
+  std::map<std::string, const ServiceDescriptor*> by_stem;
+  for (const ServiceDescriptor* service : services) by_stem[FileStem(service->file())] = service;
+
+  for (const Repository& repository : repositories_) {
+    const auto found = by_stem.find(repository.stem);
+    if (found == by_stem.end()) {
+      loaded_->problems.push_back(
+          {repository.file, 1,
+           absl::StrCat("no service in ", repository.stem, ".proto: add it, or remove this file")});
+      continue;
+    }
+    const ServiceDescriptor* service = found->second;
+    std::set<std::string> paired;
+    for (const Stanza& stanza : repository.stanzas) {
+      const MethodDescriptor* method = service->FindMethodByName(stanza.name);
+      if (method == nullptr) {
+        loaded_->problems.push_back(
+            {repository.file, stanza.line,
+             absl::StrCat(service->name(), " has no rpc ", stanza.name, ": add it to ",
+                          service->file()->name(), ", or rename the stanza")});
+      } else if (!paired.insert(stanza.name).second) {
+        loaded_->problems.push_back(
+            {repository.file, stanza.line,
+             absl::StrCat("a second stanza ", stanza.name, ": remove one")});
+      } else {
+        Draw(repository, stanza, method);
+      }
+    }
+    for (int i = 0; i < service->method_count(); ++i) {
+      if (paired.contains(service->method(i)->name())) continue;
+      loaded_->problems.push_back(
+          {repository.file, 1,
+           absl::StrCat("no stanza for rpc ", service->method(i)->name(),
+                        ": add `-- name: ", service->method(i)->name(), "`")});
+    }
+    by_stem.erase(found);
+  }
+  for (const auto& [stem, service] : by_stem) {
+    loaded_->problems.push_back({absl::StrCat(stem, ".sql"), 1,
+                                 absl::StrCat("the file is missing: ", service->name(), " has ",
+                                              service->method_count(), " methods without SQL")});
+  }
+}
+
+void Catalog::Loader::Draw(const Repository& repository, const Stanza& stanza,
+                           const MethodDescriptor* method) {
+  Draft draft{&repository, &stanza, method, {}, {}, {}};
+  if (OperationName(method).size() > kNameLimit) {
+    Problem(draft, absl::StrCat("`", OperationName(method), "` is longer than ", kNameLimit,
+                                " bytes, which prepared statements can be named by"));
+  }
+  if (method->client_streaming() || method->server_streaming()) {
+    return Problem(draft, "streaming operations are not served yet: make the rpc unary");
+  }
+  if (!BindText(&draft)) return;
+  auto analysis = sql::Analyse(draft.first.text);
+  if (!analysis.ok()) return Problem(draft, std::string(analysis.status().message()));
+  draft.analysis = *std::move(analysis);
+  CheckAnalysis(draft);
+  drafts_.push_back(std::move(draft));
+}
+
+bool Catalog::Loader::BindText(Draft* draft) {
+  const Stanza& stanza = *draft->stanza;
+  const auto bind = [&](const Replacements& fixed, sql::BoundText* out) {
+    auto bound = sql::BindNames(stanza.text, fixed);
+    if (bound.ok()) {
+      *out = *std::move(bound);
+    } else {
+      Problem(*draft, std::string(bound.status().message()));
+    }
+    return bound.ok();
+  };
+  if (!bind({}, &draft->first)) return false;
+  const std::set<std::string> names(draft->first.names.begin(), draft->first.names.end());
+  if (stanza.page.empty()) {
+    if (!names.contains("page.size") && !names.contains("page.after")) return true;
+    Problem(*draft, "`:page.…` without a `-- page:` line that names the keys");
+    return false;
+  }
+  if (!names.contains("page.size") || !names.contains("page.after")) {
+    Problem(*draft, "a page needs `where … :page.after` and `limit :page.size`");
+    return false;
+  }
+  return bind({{"page.after", "true"}}, &draft->first) &&
+         bind({{"page.after", AfterKey(stanza)}}, &draft->next);
+}
+
+void Catalog::Loader::CheckAnalysis(const Draft& draft) {
+  const sql::Analysis& analysis = draft.analysis;
+  if (analysis.statements != 1) {
+    return Problem(draft, absl::StrCat("holds ", analysis.statements,
+                                       " statements: write one, with common table expressions"));
+  }
+  if (analysis.kind == sql::Analysis::Kind::kOther) {
+    return Problem(draft,
+                   "is none of select, insert, update, delete, merge: a shared connection runs no other");
+  }
+  if (analysis.star) Problem(draft, "selects `*`: name the columns");
+  for (const std::string& function : analysis.functions) {
+    if (kSessionFunctions.contains(ColumnOf(function))) {
+      Problem(draft, absl::StrCat("calls ", function,
+                                  "(), which changes the connection that others share"));
+    }
+  }
+  const bool declared_read =
+      draft.method->options().idempotency_level() == MethodOptions::NO_SIDE_EFFECTS;
+  if (declared_read && !analysis.read_only()) {
+    Problem(draft, absl::StrCat("is declared NO_SIDE_EFFECTS and ",
+                                analysis.locks ? "locks rows" : "writes",
+                                ": take the option from the rpc, or the effect from the SQL"));
+  }
+  if (!declared_read && draft.method->options().HasExtension(twi::data::v1::cache)) {
+    Problem(draft, "has a cache policy and is not declared NO_SIDE_EFFECTS");
+  }
+  if (!draft.stanza->page.empty() && !declared_read) {
+    Problem(draft, "lists pages and is not declared NO_SIDE_EFFECTS");
+  }
+}
+
+void Catalog::Loader::CheckPrepared(const Draft& draft, const sql::Described& described) {
+  if (described.error.message.empty()) return;
+  std::string where;
+  if (described.error_position > 0) {
+    const std::string before = draft.first.text.substr(0, described.error_position - 1);
+    const auto lines = std::count(before.begin(), before.end(), '\n');
+    where = absl::StrCat(" (line ", draft.stanza->text_line + lines, ")");
+  }
+  Problem(draft, absl::StrCat("the database refuses it: ", described.error.message, where));
+}
+
+std::unique_ptr<Operation> Catalog::Loader::Make(const Draft& draft, const sql::Described& first,
+                                                 const sql::Described* next) {
+  auto operation = std::make_unique<Operation>();
+  operation->name_ = OperationName(draft.method);
+  operation->method_ = draft.method;
+  operation->statement_ = {operation->name_, draft.first.text, draft.analysis.read_only()};
+  operation->analysis_ = draft.analysis;
+  operation->ttl_ =
+      absl::Seconds(draft.method->options().GetExtension(twi::data::v1::cache).ttl().seconds());
+  CheckPrepared(draft, first);
+  if (!first.error.message.empty()) return operation;
+
+  std::vector<std::string> problems;
+  std::vector<std::string> warnings;
+  const Descriptor* request = draft.method->input_type();
+  operation->parameters_ =
+      ParameterPlan::Make(request, draft.first.names, first.description.parameters, &problems);
+  std::vector<std::string> keys;
+  for (const std::string& key : draft.stanza->page) keys.push_back(ColumnOf(key));
+  operation->rows_ = RowPlan::Make(draft.method->output_type(), first.description.columns, keys,
+                                   &problems, &warnings);
+  for (const std::string& field : operation->parameters_.UnusedFields(request)) {
+    if (next != nullptr && (field == "page_size" || field == "page_token")) continue;
+    problems.push_back(absl::StrCat("nothing in the SQL uses the field ", field, " of ",
+                                    request->name(), ": write `:", field, "`, or remove it"));
+  }
+  if (draft.stanza->none == "OK") operation->none_ = absl::StatusCode::kOk;
+  if (draft.stanza->none == "ALREADY_EXISTS") operation->none_ = absl::StatusCode::kAlreadyExists;
+  for (const std::string& problem : problems) Problem(draft, problem);
+  for (const std::string& warning : warnings) {
+    loaded_->warnings.push_back({draft.repository->file, draft.stanza->line,
+                                 absl::StrCat(draft.stanza->name, ": ", warning)});
+  }
+  if (next != nullptr) MakePages(draft, first, *next, operation.get());
+  return operation;
+}
+
+void Catalog::Loader::MakePages(const Draft& draft, const sql::Described& first,
+                                const sql::Described& next, Operation* operation) {
+  CheckPrepared(draft, next);
+  auto pages = std::make_unique<Operation::Pages>();
+  const Descriptor* request = draft.method->input_type();
+  const Descriptor* response = draft.method->output_type();
+  pages->size = request->FindFieldByName("page_size");
+  pages->token = request->FindFieldByName("page_token");
+  pages->next_token = response->FindFieldByName("next_page_token");
+  if (pages->size == nullptr || pages->size->cpp_type() != FieldDescriptor::CPPTYPE_INT32 ||
+      pages->token == nullptr || pages->token->type() != FieldDescriptor::TYPE_STRING ||
+      pages->next_token == nullptr || pages->next_token->type() != FieldDescriptor::TYPE_STRING) {
+    return Problem(draft,
+                   "a page needs `int32 page_size` and `string page_token` in the request and "
+                   "`string next_page_token` in the response");
+  }
+  if (!pages->size->options().GetExtension(twi::data::v1::rules).has_page()) {
+    Problem(draft, "page_size needs the rule `page: {}`");
+  }
+  for (const std::string& key : draft.stanza->page) {
+    const auto& columns = first.description.columns;
+    const auto found = std::find_if(columns.begin(), columns.end(), [&](const sql::Column& column) {
+      return column.name == ColumnOf(key);
+    });
+    if (found == columns.end()) {
+      Problem(draft, absl::StrCat("does not select its key ", key));
+    } else if (found->table != 0 && !found->not_null) {
+      Problem(draft, absl::StrCat("its key ", key, " may be NULL: pages would lose such rows"));
+    } else {
+      pages->key_columns.push_back(static_cast<int>(found - columns.begin()));
+    }
+  }
+  std::vector<std::string> problems;
+  pages->next = {absl::StrCat(operation->name_, " (next)"), draft.next.text, true};
+  pages->next_parameters =
+      ParameterPlan::Make(request, draft.next.names, next.description.parameters, &problems);
+  for (const std::string& problem : problems) Problem(draft, problem);
+  operation->pages_ = std::move(pages);
+}
+
+}  // namespace twi::repositories

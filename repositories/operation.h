@@ -1,0 +1,73 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "google/protobuf/descriptor.h"
+#include "google/protobuf/message.h"
+#include "repositories/page_token.h"
+#include "repositories/parameters.h"
+#include "repositories/rows.h"
+#include "sql/analysis.h"
+#include "sql/execution.h"
+#include "sql/statement.h"
+
+namespace twi::repositories {
+
+/// One RPC bound to one statement. Made by the catalog, then never changed; every thread may use
+/// it.
+class Operation {
+ public:
+  const std::string& name() const { return name_; }  ///< `QuotesService/GetQuote`
+  const google::protobuf::MethodDescriptor* method() const { return method_; }
+  bool read_only() const { return statement_.read_only; }
+  const sql::Statement& statement() const { return statement_; }
+  /// Relations that the statement reads and writes, as written.
+  const sql::Analysis& analysis() const { return analysis_; }
+  /// How long an answer may be kept; zero when it may not.
+  absl::Duration ttl() const { return ttl_; }
+
+  /// Makes the execution that answers `request`, which passed validation. INVALID_ARGUMENT when a
+  /// field cannot be bound.
+  absl::Status Bind(const google::protobuf::Message& request, sql::Execution* execution) const;
+
+  /// Appends the response to `request` that `rows` hold. NOT_FOUND, ALREADY_EXISTS or OK when there
+  /// is none, as the stanza says; DATA_LOSS for values that cannot be told; FAILED_PRECONDITION
+  /// when the schema changed under the statement; INTERNAL for more rows than there may be.
+  absl::Status Encode(const sql::Rows& rows, const google::protobuf::Message& request,
+                      std::string* response) const;
+
+ private:
+  friend class Catalog;
+
+  /// What an operation that lists pages has beside.
+  struct Pages {
+    sql::Statement next;  ///< For every page but the first.
+    ParameterPlan next_parameters;
+    const google::protobuf::FieldDescriptor* size;
+    const google::protobuf::FieldDescriptor* token;
+    const google::protobuf::FieldDescriptor* next_token;
+    std::vector<int> key_columns;
+  };
+
+  absl::Status BindPage(const google::protobuf::Message& request, sql::Execution* execution) const;
+  absl::Status EncodePage(const sql::Rows& rows, const google::protobuf::Message& request,
+                          std::string* response) const;
+  /// What a caller hears when there is no row.
+  absl::Status None() const;
+
+  std::string name_;
+  const google::protobuf::MethodDescriptor* method_ = nullptr;
+  sql::Statement statement_;
+  sql::Analysis analysis_;
+  ParameterPlan parameters_;
+  RowPlan rows_;
+  absl::StatusCode none_ = absl::StatusCode::kNotFound;
+  absl::Duration ttl_;
+  std::unique_ptr<Pages> pages_;
+};
+
+}  // namespace twi::repositories

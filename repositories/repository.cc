@@ -1,0 +1,96 @@
+#include "repositories/repository.h"
+
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "sql/text.h"
+
+namespace twi::repositories {
+namespace {
+
+/// `-- key: value` as {key, value}; {"", ""} for any other line.
+std::pair<std::string, std::string> Directive(absl::string_view line) {
+  line = absl::StripAsciiWhitespace(line);
+  if (!absl::ConsumePrefix(&line, "-- ")) return {};
+  const size_t colon = line.find(": ");
+  if (colon == absl::string_view::npos || absl::StrContains(line.substr(0, colon), ' ')) return {};
+  return {std::string(line.substr(0, colon)),
+          std::string(absl::StripAsciiWhitespace(line.substr(colon + 2)))};
+}
+
+/// Reads `a desc, b desc` into the stanza; what is wrong with it, or "".
+std::string ReadPage(const std::string& value, Stanza* stanza) {
+  int descending = 0;
+  for (absl::string_view key : absl::StrSplit(value, ',')) {
+    key = absl::StripAsciiWhitespace(key);
+    descending += absl::ConsumeSuffix(&key, " desc");
+    absl::ConsumeSuffix(&key, " asc");
+    key = absl::StripAsciiWhitespace(key);
+    if (key.empty() || absl::StrContains(key, ' ')) {
+      return absl::StrCat("`-- page: ", value, "` is not a list of columns: write `-- page: a, b`");
+    }
+    stanza->page.emplace_back(key);
+  }
+  if (descending != 0 && descending != static_cast<int>(stanza->page.size())) {
+    return "the keys of `-- page:` go in different directions: a row comparison has one for all";
+  }
+  stanza->descending = descending > 0;
+  return "";
+}
+
+}  // namespace
+
+Repository Repository::Parse(std::string_view file, std::string_view text,
+                             std::vector<Problem>* problems) {
+  Repository repository;
+  repository.file = std::string(file);
+  repository.stem = repository.file.substr(0, repository.file.rfind('.'));
+  const auto problem = [&](int line, std::string message) {
+    problems->push_back({repository.file, line, std::move(message)});
+  };
+
+  int number = 0;
+  for (absl::string_view line : absl::StrSplit(ToAbsl(text), '\n')) {
+    ++number;
+    const auto [key, value] = Directive(line);
+    Stanza* stanza = repository.stanzas.empty() ? nullptr : &repository.stanzas.back();
+    if (key == "name") {
+      repository.stanzas.push_back(
+          {.name = value, .line = number, .text = "", .page = {}, .none = ""});
+    } else if (stanza == nullptr) {
+      const absl::string_view bare = absl::StripAsciiWhitespace(line);
+      if (!bare.empty() && !absl::StartsWith(bare, "--")) {
+        problem(number, "SQL before the first `-- name:`");
+      }
+    } else if (!stanza->text.empty() || key.empty()) {
+      const bool comment = absl::StartsWith(absl::StripAsciiWhitespace(line), "--");
+      if (stanza->text.empty() && (comment || absl::StripAsciiWhitespace(line).empty())) continue;
+      if (stanza->text.empty()) stanza->text_line = number;
+      absl::StrAppend(&stanza->text, line, "\n");
+    } else if (key == "page") {
+      if (std::string wrong = ReadPage(value, stanza); !wrong.empty()) problem(number, wrong);
+    } else if (key == "none") {
+      stanza->none = value;
+      if (value != "OK" && value != "NOT_FOUND" && value != "ALREADY_EXISTS") {
+        problem(number,
+                absl::StrCat("`-- none: ", value, "` is none of OK, NOT_FOUND, ALREADY_EXISTS"));
+      }
+    } else {
+      problem(number,
+              absl::StrCat("unknown directive `-- ", key, ":`; there are name, page, none"));
+    }
+  }
+  for (Stanza& stanza : repository.stanzas) {
+    absl::string_view statement = absl::StripAsciiWhitespace(stanza.text);
+    if (!absl::ConsumeSuffix(&statement, ";")) {
+      problem(stanza.line, absl::StrCat(stanza.name, " does not end with a semicolon"));
+    }
+    stanza.text = std::string(statement);
+  }
+  return repository;
+}
+
+}  // namespace twi::repositories

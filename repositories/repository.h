@@ -1,0 +1,43 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace twi::repositories {
+
+/// One operation as written in a repository's file.
+struct Stanza {
+  std::string name;  ///< The RPC's: `GetQuote`.
+  int line = 0;      ///< Of `-- name:`, from 1.
+  std::string text;  ///< The statement, from its first line to its semicolon, which is left out.
+  int text_line = 0;
+
+  /// `-- page: created_at desc, message_id desc`: the key columns, and the direction of them all.
+  std::vector<std::string> page;
+  bool descending = false;
+  /// `-- none: OK`; "" when the response's shape decides.
+  std::string none;
+};
+
+/// What is wrong with the catalog: where, and what to change.
+struct Problem {
+  std::string file;
+  int line = 0;
+  std::string message;
+};
+
+/// The operations of one service, read from `<stem>.sql`.
+///
+/// A file is stanzas. `-- name: X` begins one; the comment lines that follow it may hold `-- page:`
+/// and `-- none:`, and others are prose; then comes one statement.
+struct Repository {
+  std::string file;  ///< `quotes.sql`
+  std::string stem;  ///< `quotes`
+  std::vector<Stanza> stanzas;
+
+  static Repository Parse(std::string_view file, std::string_view text,
+                          std::vector<Problem>* problems);
+};
+
+}  // namespace twi::repositories

@@ -1,0 +1,130 @@
+#include "server/call.h"
+
+#include "server/pipeline.h"
+
+#if defined(__SANITIZE_THREAD__)
+extern "C" void AnnotateHappensBefore(const char* file, int line, const volatile void* address);
+extern "C" void AnnotateHappensAfter(const char* file, int line, const volatile void* address);
+#else
+#define AnnotateHappensBefore(file, line, address)
+#define AnnotateHappensAfter(file, line, address)
+#endif
+
+namespace twi::server {
+namespace {
+
+std::chrono::steady_clock::time_point SteadyDeadline(const grpc::ServerContext& context,
+                                                     std::chrono::steady_clock::time_point now,
+                                                     std::chrono::milliseconds most) {
+  const gpr_timespec left =
+      gpr_time_sub(gpr_convert_clock_type(context.raw_deadline(), GPR_CLOCK_MONOTONIC),
+                   gpr_now(GPR_CLOCK_MONOTONIC));
+  // An absent deadline is infinitely far.
+  const std::chrono::milliseconds given(gpr_time_to_millis(left));
+  return now + std::min(given, most);
+}
+
+}  // namespace
+
+void* Tag::ToQueue() {
+  AnnotateHappensBefore(__FILE__, __LINE__, this);
+  return this;
+}
+
+Tag* Tag::FromQueue(void* tag) {
+  AnnotateHappensAfter(__FILE__, __LINE__, tag);
+  return static_cast<Tag*>(tag);
+}
+
+void Call::Accept(Pipeline* pipeline, grpc::AsyncGenericService* service,
+                  grpc::ServerCompletionQueue* queue) {
+  Call* call = new Call(pipeline, service, queue);
+  // Before the RPC comes, or gRPC never tells of its end.
+  call->context_.AsyncNotifyWhenDone(call->done_event_.ToQueue());
+  service->RequestCall(&call->context_, &call->stream_, queue, queue,
+                       call->arrived_event_.ToQueue());
+}
+
+Call::Call(Pipeline* pipeline, grpc::AsyncGenericService* service,
+           grpc::ServerCompletionQueue* queue)
+    : pipeline_(pipeline), service_(service), queue_(queue) {
+  pipeline_->Began();
+}
+
+Call::~Call() { pipeline_->Ended(); }
+
+void Call::OnArrived(bool ok) {
+  if (!ok) {
+    // The server shuts down; "done" does not come for a call that never began.
+    delete this;
+    return;
+  }
+  Accept(pipeline_, service_, queue_);
+  arrived_ = std::chrono::steady_clock::now();
+  deadline_ = SteadyDeadline(context_, arrived_, pipeline_->default_deadline());
+  method_ = pipeline_->Find(path());
+  metrics_ = method_ == nullptr ? pipeline_->unknown_method() : method_->metrics;
+  if (method_ == nullptr || method_->streaming()) {
+    pipeline_->Serve(*this);
+  } else {
+    stream_.Read(&message_, received_event_.ToQueue());
+  }
+}
+
+void Call::OnReceived(bool ok) {
+  received_ += ok;
+  if (ok && received_ == 1) {
+    // Whether another message follows decides if this is a unary call at all.
+    stream_.Read(&extra_message_, received_event_.ToQueue());
+  } else {
+    pipeline_->Serve(*this);
+  }
+}
+
+void Call::OnIo(bool ok) {
+  io_ok_ = ok;
+  waiter_.resume();
+}
+
+void Call::OnCancel(std::function<void()> listener) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!cancelled_) {
+      on_cancel_ = std::move(listener);
+      return;
+    }
+  }
+  if (listener) listener();
+}
+
+void Call::Finish(const grpc::Status& status) {
+  const bool answer = status.ok() && method_ != nullptr && !method_->streaming();
+  if (answer) {
+    stream_.WriteAndFinish(response_, grpc::WriteOptions(), status, finished_event_.ToQueue());
+  } else {
+    stream_.Finish(status, finished_event_.ToQueue());
+  }
+}
+
+void Call::OnFinished(bool) { Release(); }
+
+void Call::OnDone(bool) {
+  if (context_.IsCancelled()) {
+    std::function<void()> listener;
+    {
+      std::lock_guard lock(mutex_);
+      cancelled_ = true;
+      listener = std::move(on_cancel_);
+    }
+    if (listener) listener();
+  }
+  Release();
+}
+
+void Call::Release() {
+  if (holders_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    delete this;
+  }
+}
+
+}  // namespace twi::server

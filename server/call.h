@@ -1,0 +1,144 @@
+#pragma once
+
+#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/grpcpp.h>
+
+#include <atomic>
+#include <chrono>
+#include <coroutine>
+#include <functional>
+#include <mutex>
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace twi::server {
+
+class Pipeline;
+struct Method;
+class MethodMetrics;
+
+/// What a completion queue hands back. A tag crosses the queue in ToQueue and FromQueue only, which
+/// tell ThreadSanitizer of the order that the queue guarantees and it cannot see.
+class Tag {
+ public:
+  virtual void Complete(bool ok) = 0;
+  void* ToQueue();
+  static Tag* FromQueue(void* tag);
+
+ protected:
+  ~Tag() = default;
+};
+
+/// One RPC, from its arrival to the moment when gRPC needs nothing of it any more; then it deletes
+/// itself. The pipeline's coroutine and gRPC's events both hold it; whoever called Finish must not
+/// touch it again.
+class Call {
+ public:
+  /// Asks gRPC for the next RPC; another one is asked for as soon as it has come. False once
+  /// `queue` is shutting down.
+  static void Accept(Pipeline* pipeline, grpc::AsyncGenericService* service,
+                     grpc::ServerCompletionQueue* queue);
+
+  /// `/twi.data.v1.QuotesService/GetQuote`
+  const std::string& path() const { return context_.method(); }
+  std::string peer() const { return context_.peer(); }
+  /// Null when there is no such method.
+  const Method* method() const { return method_; }
+  MethodMetrics& metrics() const { return *metrics_; }
+
+  std::chrono::steady_clock::time_point arrived() const { return arrived_; }
+  /// The caller's deadline, or the default counted from the arrival.
+  std::chrono::steady_clock::time_point deadline() const { return deadline_; }
+  /// Set when the client is gone or its deadline has passed.
+  const std::atomic<bool>& cancelled() const { return cancelled_; }
+  /// Calls `listener` when that happens, or at once if it has; on the queue's thread. One at a
+  /// time.
+  void OnCancel(std::function<void()> listener);
+
+  /// Of a unary call: the request, and how many messages came (2 stands for more).
+  grpc::ByteBuffer& request() { return message_; }
+  int received() const { return received_; }
+
+  /// `co_await call.Read()` is true when request() holds the next message of the client, false when
+  /// there is none any more. One at a time.
+  auto Read() {
+    return Awaited{this,
+                   [](Call* call) { call->stream_.Read(&call->message_, call->io_.ToQueue()); }};
+  }
+  /// `co_await call.Write()` sends response() and is true when the next may be written: it waits
+  /// while the client reads slower than we write. False when the client is gone.
+  auto Write() {
+    return Awaited{this,
+                   [](Call* call) { call->stream_.Write(call->response_, call->io_.ToQueue()); }};
+  }
+  grpc::ByteBuffer& response() { return response_; }
+
+  /// Ends the call: with response() when `status` is OK and the method is unary.
+  void Finish(const grpc::Status& status);
+
+ private:
+  /// A tag that calls a member function.
+  template <void (Call::*kHandle)(bool)>
+  class Event final : public Tag {
+   public:
+    explicit Event(Call* call) : call_(call) {}
+    void Complete(bool ok) override { (call_->*kHandle)(ok); }
+
+   private:
+    Call* const call_;
+  };
+
+  /// An asynchronous operation of gRPC that a coroutine awaits.
+  struct Awaited {
+    Call* call;
+    void (*begin)(Call*);
+    bool await_ready() const { return false; }
+    void await_suspend(std::coroutine_handle<> waiter) {
+      call->waiter_ = waiter;
+      begin(call);
+    }
+    bool await_resume() const { return call->io_ok_; }
+  };
+
+  Call(Pipeline* pipeline, grpc::AsyncGenericService* service, grpc::ServerCompletionQueue* queue);
+  ~Call();
+
+  void OnArrived(bool ok);
+  void OnReceived(bool ok);
+  void OnIo(bool ok);
+  void OnFinished(bool ok);
+  void OnDone(bool ok);
+  void Release();
+
+  Pipeline* const pipeline_;
+  grpc::AsyncGenericService* const service_;
+  grpc::ServerCompletionQueue* const queue_;
+  grpc::GenericServerContext context_;
+  grpc::GenericServerAsyncReaderWriter stream_{&context_};
+  Event<&Call::OnArrived> arrived_event_{this};
+  Event<&Call::OnReceived> received_event_{this};
+  Event<&Call::OnIo> io_{this};
+  Event<&Call::OnFinished> finished_event_{this};
+  Event<&Call::OnDone> done_event_{this};
+
+  const Method* method_ = nullptr;
+  MethodMetrics* metrics_ = nullptr;
+  std::chrono::steady_clock::time_point arrived_;
+  std::chrono::steady_clock::time_point deadline_;
+  grpc::ByteBuffer message_;
+  grpc::ByteBuffer extra_message_;
+  grpc::ByteBuffer response_;
+  int received_ = 0;
+  std::coroutine_handle<> waiter_;
+  bool io_ok_ = false;
+
+  std::atomic<bool> cancelled_{false};
+  std::mutex mutex_;
+  std::function<void()> on_cancel_;  ///< Guarded by mutex_.
+
+  /// gRPC's "done" event and the pipeline: deleted when both are through.
+  std::atomic<int> holders_{2};
+};
+
+}  // namespace twi::server

@@ -1,0 +1,216 @@
+#include "server/configuration.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <thread>
+#include <utility>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "server/address.h"
+
+namespace twi::server {
+namespace {
+
+constexpr std::pair<absl::string_view, LogFormat> kFormats[] = {
+    {"auto", LogFormat::kAuto}, {"json", LogFormat::kJson}, {"text", LogFormat::kText}};
+constexpr std::pair<absl::string_view, LogLevel> kLevels[] = {{"debug", LogLevel::kDebug},
+                                                              {"info", LogLevel::kInfo},
+                                                              {"warning", LogLevel::kWarning},
+                                                              {"error", LogLevel::kError}};
+
+template <typename Names, typename Value>
+bool ParseName(const Names& names, absl::string_view text, Value* value, std::string* error) {
+  for (const auto& [name, named] : names) {
+    if (name == text) {
+      *value = named;
+      return true;
+    }
+  }
+  *error = absl::StrCat("one of ", absl::StrJoin(names, ", ", [](std::string* out, const auto& n) {
+                          absl::StrAppend(out, n.first);
+                        }));
+  return false;
+}
+
+template <typename Names, typename Value>
+std::string NameOf(const Names& names, Value value) {
+  for (const auto& [name, named] : names) {
+    if (named == value) return std::string(name);
+  }
+  return "";
+}
+
+}  // namespace
+
+// What absl needs of a flag's type.
+bool AbslParseFlag(absl::string_view text, LogFormat* format, std::string* error) {
+  return ParseName(kFormats, text, format, error);
+}
+std::string AbslUnparseFlag(LogFormat format) { return NameOf(kFormats, format); }
+bool AbslParseFlag(absl::string_view text, LogLevel* level, std::string* error) {
+  return ParseName(kLevels, text, level, error);
+}
+std::string AbslUnparseFlag(LogLevel level) { return NameOf(kLevels, level); }
+
+}  // namespace twi::server
+
+// Each of them stands in a group of command_line.cc as well.
+ABSL_FLAG(std::string, dsn, "",
+          "PostgreSQL to use: a libpq connection string or URI. Also from the file that "
+          "TWI_DATA_DSN_FILE names, or libpq's PG* variables. None: a database of its own");
+ABSL_FLAG(std::string, embedded_dir, "",
+          "where the database of its own lives; else $XDG_DATA_HOME/twi-data, as root "
+          "/var/lib/twi-data");
+ABSL_FLAG(bool, migrate, false, "bring the schema up to date before serving");
+ABSL_FLAG(absl::Duration, connect_timeout, absl::Seconds(10), "for opening a connection");
+
+ABSL_FLAG(std::string, listen, "127.0.0.1:50051", "gRPC: HOST:PORT (port 0: any), or unix:PATH");
+ABSL_FLAG(std::string, http_listen, "127.0.0.1:9464",
+          "metrics and probes, open to all who reach it: HOST:PORT (port 0: any)");
+ABSL_FLAG(bool, insecure, false, "let gRPC listen beyond loopback, unencrypted and open to all");
+
+ABSL_FLAG(int, threads, 0, "threads that serve gRPC; 0: half of the cores");
+ABSL_FLAG(absl::Duration, default_deadline, absl::Seconds(300), "for calls that come without one");
+ABSL_FLAG(int64_t, max_message_bytes, 4 << 20, "largest message taken, but in client streams");
+ABSL_FLAG(absl::Duration, drain_notice, absl::Seconds(5),
+          "at the end, go on serving so long while saying not ready");
+ABSL_FLAG(absl::Duration, shutdown_grace, absl::Seconds(10),
+          "then let calls finish so long before they are cancelled");
+
+ABSL_FLAG(twi::server::LogFormat, log_format, twi::server::LogFormat::kAuto,
+          "auto, json or text; auto: text on a terminal");
+ABSL_FLAG(twi::server::LogLevel, log_level, twi::server::LogLevel::kInfo,
+          "debug, info, warning or error");
+ABSL_FLAG(absl::Duration, slow_query, absl::Milliseconds(500),
+          "log statements that take so long; 0: all");
+
+namespace twi::server {
+namespace {
+
+absl::string_view Get(const Environment& environment, const std::string& name) {
+  const auto it = environment.find(name);
+  return it == environment.end() ? "" : absl::string_view(it->second);
+}
+
+/// The file's text without the space around it; nothing when it cannot be read.
+std::optional<std::string> ReadFile(const std::string& path) {
+  std::ifstream in(path);
+  std::string text;
+  std::getline(in, text, '\0');
+  if (!in.is_open() || in.bad()) return std::nullopt;
+  absl::StripAsciiWhitespace(&text);
+  return text;
+}
+
+/// Where embedded databases live by custom.
+absl::StatusOr<std::string> DefaultEmbeddedDir(const Environment& environment) {
+  if (geteuid() == 0) return "/var/lib/twi-data";
+  // The XDG specification has relative paths ignored.
+  const absl::string_view data = Get(environment, "XDG_DATA_HOME");
+  if (absl::StartsWith(data, "/")) return absl::StrCat(data, "/twi-data");
+  const absl::string_view home = Get(environment, "HOME");
+  if (absl::StartsWith(home, "/")) return absl::StrCat(home, "/.local/share/twi-data");
+  return absl::InvalidArgumentError(
+      "there is no home for a database: give --embedded_dir, or --dsn for one that exists");
+}
+
+/// Settles which database is meant.
+absl::Status ChooseDatabase(const Environment& environment, Configuration* configuration) {
+  const std::string dsn = absl::GetFlag(FLAGS_dsn);
+  const std::string file(Get(environment, "TWI_DATA_DSN_FILE"));
+  if (!dsn.empty()) {
+    configuration->dsn = dsn;
+  } else if (!file.empty()) {
+    configuration->dsn = ReadFile(file);
+    if (!configuration->dsn || configuration->dsn->empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "TWI_DATA_DSN_FILE: '", file, "' ", configuration->dsn ? "is empty" : "cannot be read"));
+    }
+  }
+
+  configuration->embedded_dir = absl::GetFlag(FLAGS_embedded_dir);
+  if (!configuration->embedded_dir.empty()) {
+    if (!configuration->dsn) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        "--embedded_dir and a DSN name two databases: give one of them");
+  }
+  if (configuration->dsn) return absl::OkStatus();
+
+  for (const char* name : {"PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE"}) {
+    if (Get(environment, name).empty()) continue;
+    configuration->dsn = "";
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::string> dir = DefaultEmbeddedDir(environment);
+  if (!dir.ok()) return dir.status();
+  configuration->embedded_dir = *std::move(dir);
+  return absl::OkStatus();
+}
+
+/// What is wrong with the values, a line each.
+std::vector<std::string> Check(const Configuration& c) {
+  std::vector<std::string> mistakes;
+  const auto need = [&](bool right, absl::string_view line) {
+    if (!right) mistakes.emplace_back(line);
+  };
+  const auto address = [&](absl::string_view flag, const absl::Status& status) {
+    if (!status.ok()) mistakes.push_back(absl::StrCat(flag, ": ", status.message()));
+  };
+  const auto time = [&](absl::string_view flag, absl::Duration value, absl::Duration least) {
+    if (value >= least && value <= absl::Hours(24)) return;
+    mistakes.push_back(absl::StrCat(flag, ": ", absl::FormatDuration(value), " is not from ",
+                                    absl::FormatDuration(least), " to 24h"));
+  };
+
+  address("--listen", CheckListen(c.listen, c.insecure));
+  address("--http_listen", ParseAddress(c.http_listen).status());
+  need(c.threads >= 1 && c.threads <= 1024, "--threads: from 0 to 1024");
+  // gRPC's own limit, server-wide, is 16 MiB.
+  need(c.max_message_bytes >= 1024 && c.max_message_bytes <= 16 << 20,
+       "--max_message_bytes: from 1024 to 16777216");
+  time("--connect_timeout", c.connect_timeout, absl::Seconds(1));
+  time("--default_deadline", c.default_deadline, absl::Milliseconds(1));
+  time("--slow_query", c.slow_query, absl::ZeroDuration());
+  time("--drain_notice", c.drain_notice, absl::ZeroDuration());
+  time("--shutdown_grace", c.shutdown_grace, absl::ZeroDuration());
+  return mistakes;
+}
+
+}  // namespace
+
+absl::StatusOr<Configuration> MakeConfiguration(const Environment& environment) {
+  Configuration configuration{
+      .dsn = std::nullopt,
+      .embedded_dir = "",
+      .listen = absl::GetFlag(FLAGS_listen),
+      .http_listen = absl::GetFlag(FLAGS_http_listen),
+      .insecure = absl::GetFlag(FLAGS_insecure),
+      .migrate = absl::GetFlag(FLAGS_migrate),
+      .threads = absl::GetFlag(FLAGS_threads),
+      .connect_timeout = absl::GetFlag(FLAGS_connect_timeout),
+      .default_deadline = absl::GetFlag(FLAGS_default_deadline),
+      .slow_query = absl::GetFlag(FLAGS_slow_query),
+      .drain_notice = absl::GetFlag(FLAGS_drain_notice),
+      .shutdown_grace = absl::GetFlag(FLAGS_shutdown_grace),
+      .max_message_bytes = absl::GetFlag(FLAGS_max_message_bytes),
+      .log_format = absl::GetFlag(FLAGS_log_format),
+      .log_level = absl::GetFlag(FLAGS_log_level),
+  };
+  if (configuration.threads == 0) {
+    configuration.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / 2);
+  }
+
+  std::vector<std::string> mistakes = Check(configuration);
+  const absl::Status database = ChooseDatabase(environment, &configuration);
+  if (!database.ok()) mistakes.emplace_back(database.message());
+  if (!mistakes.empty()) return absl::InvalidArgumentError(absl::StrJoin(mistakes, "\n"));
+  return configuration;
+}
+
+}  // namespace twi::server

@@ -1,0 +1,91 @@
+#include <sysexits.h>
+
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_join.h"
+#include "proto/descriptor_set.h"
+#include "server/commands.h"
+#include "server/configuration.h"
+#include "server/database.h"
+#include "server/migrate_command.h"
+#include "server/serve.h"
+#include "server/version.h"
+
+namespace twi::server {
+namespace {
+
+constexpr char kUsage[] = R"(usage: twi-data [COMMAND] [FLAGS]
+
+  serve                                    serve gRPC, metrics and probes (the default)
+  migrate up|down N|to N|current|history   change the schema, or say where it stands
+  migrate check | new NAME                 compare the live schema; begin a migration
+  check                                    the operations against the schema
+  operations                               every operation: SQL, tables, cache
+  health                                   whether the server at --listen serves
+  proto                                    the descriptor set with comments, for grpcurl -protoset
+  version
+
+)";
+
+int Migrate(const Configuration& configuration, const std::vector<std::string>& words) {
+  const std::vector<std::string> arguments(words.begin() + 1, words.end());
+  // A new migration needs a name, not a database.
+  if (arguments.empty() || arguments[0] == "new") {
+    return MigrateCommand("", arguments, std::cout, std::cerr);
+  }
+  auto database = Database::Open(configuration);
+  if (!database.ok()) {
+    std::cerr << database.status().message() << '\n';
+    return EX_UNAVAILABLE;
+  }
+  return MigrateCommand(database->dsn, arguments, std::cout, std::cerr);
+}
+
+int Run(const std::vector<std::string>& arguments) {
+  const Environment environment = ReadEnvironment();
+  const auto line = SetFlags(arguments, environment);
+  if (!line.ok()) {
+    std::cerr << line.status().message() << "\ntwi-data --help lists the flags\n";
+    return EX_USAGE;
+  }
+  for (const std::string& warning : line->warnings) std::cerr << warning << '\n';
+  const std::vector<std::string> words =
+      line->words.empty() ? std::vector<std::string>{"serve"} : line->words;
+  const std::string& command = words[0];
+  if (command == "help") {
+    std::cout << kUsage << FlagsHelp();
+    return EX_OK;
+  }
+  if (command == "version") {
+    std::cout << "twi-data " << kVersion << " (" << kCommit << ")\n";
+    return EX_OK;
+  }
+  if (command == "proto") {
+    std::cout << DescriptorSet();
+    return EX_OK;
+  }
+
+  const auto configuration = MakeConfiguration(environment);
+  if (!configuration.ok()) {
+    std::cerr << configuration.status().message() << '\n';
+    return EX_USAGE;
+  }
+  if (command == "migrate") return Migrate(*configuration, words);
+  if (words.size() == 1) {
+    if (command == "serve") return Serve(*configuration);
+    if (command == "check") return CheckCommand(*configuration, std::cout, std::cerr);
+    if (command == "operations") return OperationsCommand(*configuration, std::cout, std::cerr);
+    if (command == "health") return HealthCommand(*configuration, std::cout, std::cerr);
+  }
+  std::cerr << "twi-data: there is no command `" << absl::StrJoin(words, " ") << "`\n\n" << kUsage;
+  return EX_USAGE;
+}
+
+}  // namespace
+}  // namespace twi::server
+
+int main(int argc, char** argv) {
+  return twi::server::Run(std::vector<std::string>(argv + 1, argv + argc));
+}

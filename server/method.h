@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+
+#include "google/protobuf/descriptor.h"
+#include "repositories/operation.h"
+#include "server/metrics.h"
+#include "server/validation.h"
+
+namespace twi::server {
+
+class Service;
+
+/// A method that the server serves. Exactly one of `operation` and `service` answers it.
+struct Method {
+  const google::protobuf::MethodDescriptor* descriptor;
+  const google::protobuf::Message* request;   ///< The prototype of its requests.
+  const google::protobuf::Message* response;  ///< The prototype of its responses.
+  Validator validator;
+  const repositories::Operation* operation = nullptr;
+  Service* service = nullptr;
+  MethodMetrics* metrics = nullptr;
+  OperationMetrics* operation_metrics = nullptr;  ///< Of `operation`.
+  std::string name;                               ///< `QuotesService/GetQuote`
+
+  bool streaming() const {
+    return descriptor->client_streaming() || descriptor->server_streaming();
+  }
+};
+
+}  // namespace twi::server

@@ -1,0 +1,332 @@
+#include "server/metrics.h"
+
+#include <array>
+#include <cstdlib>
+#include <initializer_list>
+#include <optional>
+#include <span>
+#include <sstream>
+#include <utility>
+
+#include "prometheus/metric_family.h"
+#include "prometheus/text_serializer.h"
+#include "server/process_numbers.h"
+
+namespace twi::server {
+namespace {
+
+using prometheus::MetricType;
+using prometheus::Registry;
+
+struct Description {
+  std::string name;
+  MetricType type;
+  std::vector<std::string> labels;
+  std::string help;
+};
+
+// Every metric of the service. Names, labels and types are a promise to dashboards and alerts:
+// tests/server/metrics.golden holds them fast. RPC metrics are named as go-grpc-middleware names
+// them, because public dashboards ask for those names. No label has values that callers choose.
+const std::vector<Description> kTable = {
+    {"grpc_server_started_total",
+     MetricType::Counter,
+     {"grpc_type", "grpc_service", "grpc_method"},
+     "Calls begun."},
+    {"grpc_server_handled_total",
+     MetricType::Counter,
+     {"grpc_type", "grpc_service", "grpc_method", "grpc_code"},
+     "Calls ended, by status code."},
+    {"grpc_server_handling_seconds",
+     MetricType::Histogram,
+     {"grpc_type", "grpc_service", "grpc_method"},
+     "Time from a call's arrival to its status."},
+    {"grpc_server_msg_received_total",
+     MetricType::Counter,
+     {"grpc_type", "grpc_service", "grpc_method"},
+     "Messages received."},
+    {"grpc_server_msg_sent_total",
+     MetricType::Counter,
+     {"grpc_type", "grpc_service", "grpc_method"},
+     "Messages sent."},
+    {"grpc_server_in_flight",
+     MetricType::Gauge,
+     {"grpc_service", "grpc_method"},
+     "Calls begun and not ended."},
+    {"twi_data_db_query_seconds",
+     MetricType::Histogram,
+     {"operation", "mode"},
+     "Time of a statement, from sending to its result: its own when solo, the batch's in a batch."},
+    {"twi_data_db_query_errors_total",
+     MetricType::Counter,
+     {"operation", "class"},
+     "Statements that failed, by class of SQLSTATE."},
+    {"twi_data_db_pool_connections", MetricType::Gauge, {"state"}, "Connections to the database."},
+    {"twi_data_db_pool_min", MetricType::Gauge, {}, "Connections that are kept open."},
+    {"twi_data_db_pool_max", MetricType::Gauge, {}, "Connections that may be open."},
+    {"twi_data_db_pool_waiters", MetricType::Gauge, {}, "Callers that wait for a connection."},
+    {"twi_data_db_pool_connections_opened_total",
+     MetricType::Counter,
+     {},
+     "Connections opened to the database."},
+    {"twi_data_db_pool_connections_closed_total",
+     MetricType::Counter,
+     {"reason"},
+     "Connections closed, by reason."},
+    {"twi_data_build_info",
+     MetricType::Gauge,
+     {"version", "commit", "grpc"},
+     "1, with the build in its labels."},
+    {"twi_data_schema_version",
+     MetricType::Gauge,
+     {},
+     "Number of the last migration that the database has; 0 before it is known."},
+    {"process_cpu_seconds_total", MetricType::Counter, {}, "CPU time, user and system."},
+    {"process_start_time_seconds", MetricType::Gauge, {}, "When the process began, since 1970."},
+    {"process_resident_memory_bytes", MetricType::Gauge, {}, "Memory in RAM."},
+    {"process_virtual_memory_bytes", MetricType::Gauge, {}, "Memory mapped."},
+    {"process_threads", MetricType::Gauge, {}, "Threads."},
+    {"process_open_fds", MetricType::Gauge, {}, "File descriptors open."},
+    {"process_max_fds", MetricType::Gauge, {}, "File descriptors that may be open."},
+};
+
+// One set of bounds for calls and statements, so that the two can be laid over each other. It
+// begins where cache hits are and ends where a deadline is likely to.
+const prometheus::Histogram::BucketBoundaries kSeconds = {
+    .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 30};
+
+// The codes of gRPC, by number, as Go spells them, and whether an error of ours has it.
+struct Code {
+  const char* name;
+  bool usual;
+};
+constexpr std::array<Code, 17> kCodes = {{{"OK", true},
+                                          {"Canceled", true},
+                                          {"Unknown", true},
+                                          {"InvalidArgument", true},
+                                          {"DeadlineExceeded", true},
+                                          {"NotFound", true},
+                                          {"AlreadyExists", true},
+                                          {"PermissionDenied", true},
+                                          {"ResourceExhausted", true},
+                                          {"FailedPrecondition", true},
+                                          {"Aborted", true},
+                                          {"OutOfRange", false},
+                                          {"Unimplemented", true},
+                                          {"Internal", true},
+                                          {"Unavailable", true},
+                                          {"DataLoss", true},
+                                          {"Unauthenticated", false}}};
+
+// Classes of SQLSTATE, its first two characters. The last takes every other.
+constexpr std::array<std::pair<std::string_view, const char*>, 11> kErrorClasses = {
+    {{"08", "connection"},
+     {"22", "data"},
+     {"23", "constraint"},
+     {"25", "transaction_state"},
+     {"40", "rollback"},
+     {"42", "statement"},
+     {"53", "resources"},
+     {"54", "limit"},
+     {"55", "object_state"},
+     {"57", "intervention"},
+     {"", "other"}}};
+
+size_t ErrorClass(std::string_view sqlstate) {
+  if (sqlstate.empty()) sqlstate = "08";
+  size_t i = 0;
+  while (i < kErrorClasses.size() - 1 && kErrorClasses[i].first != sqlstate.substr(0, 2)) ++i;
+  return i;
+}
+
+const Description& Find(std::string_view name) {
+  for (const Description& row : kTable) {
+    if (row.name == name) return row;
+  }
+  std::abort();
+}
+
+prometheus::Labels LabelsOf(const Description& row, const std::vector<std::string>& values) {
+  prometheus::Labels labels;
+  for (size_t i = 0; i < row.labels.size(); ++i) labels[row.labels[i]] = values.at(i);
+  return labels;
+}
+
+prometheus::Counter& Counter(Registry* registry, std::string_view name,
+                             const std::vector<std::string>& values) {
+  const Description& row = Find(name);
+  return prometheus::BuildCounter().Name(row.name).Help(row.help).Register(*registry).Add(
+      LabelsOf(row, values));
+}
+
+prometheus::Gauge& Gauge(Registry* registry, std::string_view name,
+                         const std::vector<std::string>& values = {}) {
+  const Description& row = Find(name);
+  return prometheus::BuildGauge().Name(row.name).Help(row.help).Register(*registry).Add(
+      LabelsOf(row, values));
+}
+
+prometheus::Histogram& Histogram(Registry* registry, std::string_view name,
+                                 const std::vector<std::string>& values) {
+  const Description& row = Find(name);
+  return prometheus::BuildHistogram().Name(row.name).Help(row.help).Register(*registry).Add(
+      LabelsOf(row, values), kSeconds);
+}
+
+std::string TypeName(MethodType type) {
+  constexpr std::array<const char*, 4> kNames = {"unary", "client_stream", "server_stream",
+                                                 "bidi_stream"};
+  return kNames[static_cast<size_t>(type)];
+}
+
+/// Metrics that are read when the page is made.
+class Readings {
+ public:
+  /// A metric without labels.
+  void Add(std::string_view name, double value) { Add(name, {{"", value}}); }
+
+  /// A metric with one label, by its value.
+  void Add(std::string_view name, std::initializer_list<std::pair<const char*, double>> values) {
+    const Description& row = Find(name);
+    prometheus::MetricFamily family{row.name, row.help, row.type, {}};
+    for (const auto& [label, value] : values) {
+      prometheus::ClientMetric& metric = family.metric.emplace_back();
+      if (!row.labels.empty()) metric.label = {{row.labels.front(), label}};
+      (row.type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
+    }
+    families_.push_back(std::move(family));
+  }
+
+  void Add(const PoolReading& pool) {
+    Add("twi_data_db_pool_connections",
+        {{"idle", pool.idle}, {"busy", pool.busy}, {"connecting", pool.connecting}});
+    Add("twi_data_db_pool_min", pool.min);
+    Add("twi_data_db_pool_max", pool.max);
+    Add("twi_data_db_pool_waiters", pool.waiters);
+    Add("twi_data_db_pool_connections_opened_total", pool.opened);
+    Add("twi_data_db_pool_connections_closed_total", {{"idle", pool.closed_idle},
+                                                      {"lifetime", pool.closed_lifetime},
+                                                      {"broken", pool.closed_broken},
+                                                      {"shutdown", pool.closed_shutdown}});
+  }
+
+  void Add(const ProcessNumbers& process) {
+    Add("process_cpu_seconds_total", process.cpu_seconds);
+    Add("process_start_time_seconds", process.start_time);
+    Add("process_resident_memory_bytes", process.resident_bytes);
+    Add("process_virtual_memory_bytes", process.virtual_bytes);
+    Add("process_threads", process.threads);
+    Add("process_open_fds", process.open_fds);
+    Add("process_max_fds", process.max_fds);
+  }
+
+  std::span<prometheus::MetricFamily> families() { return families_; }
+
+ private:
+  std::vector<prometheus::MetricFamily> families_;
+};
+
+}  // namespace
+
+prometheus::Counter& CounterSet::At(size_t index) {
+  std::atomic<prometheus::Counter*>& counter = counters_[index];
+  // Two threads may both make it: the registry gives both the same one.
+  if (counter.load(std::memory_order_acquire) == nullptr) {
+    counter.store(&make_(index), std::memory_order_release);
+  }
+  return *counter.load(std::memory_order_relaxed);
+}
+
+MethodMetrics::MethodMetrics(Registry* registry, const std::string& service,
+                             const std::string& method, MethodType type)
+    : started_(Counter(registry, "grpc_server_started_total", {TypeName(type), service, method})),
+      received_(
+          Counter(registry, "grpc_server_msg_received_total", {TypeName(type), service, method})),
+      sent_(Counter(registry, "grpc_server_msg_sent_total", {TypeName(type), service, method})),
+      in_flight_(Gauge(registry, "grpc_server_in_flight", {service, method})),
+      seconds_(
+          Histogram(registry, "grpc_server_handling_seconds", {TypeName(type), service, method})),
+      handled_(kCodes.size(), [=](size_t code) -> prometheus::Counter& {
+        return Counter(registry, "grpc_server_handled_total",
+                       {TypeName(type), service, method, kCodes[code].name});
+      }) {
+  for (size_t code = 0; code < kCodes.size(); ++code) {
+    if (kCodes[code].usual) handled_.At(code);
+  }
+}
+
+void MethodMetrics::Started() {
+  started_.Increment();
+  in_flight_.Increment();
+}
+
+void MethodMetrics::Handled(absl::StatusCode code, double seconds) {
+  size_t number = static_cast<size_t>(code);
+  if (number >= kCodes.size()) number = static_cast<size_t>(absl::StatusCode::kUnknown);
+  handled_.At(number).Increment();
+  seconds_.Observe(seconds);
+  in_flight_.Decrement();
+}
+
+OperationMetrics::OperationMetrics(Registry* registry, const std::string& operation)
+    : batch_seconds_(Histogram(registry, "twi_data_db_query_seconds", {operation, "batch"})),
+      solo_seconds_(Histogram(registry, "twi_data_db_query_seconds", {operation, "solo"})),
+      errors_(kErrorClasses.size(), [=](size_t i) -> prometheus::Counter& {
+        return Counter(registry, "twi_data_db_query_errors_total",
+                       {operation, kErrorClasses[i].second});
+      }) {
+  // The class that alerts ask for; the others appear with their first error.
+  errors_.At(ErrorClass(""));
+}
+
+void OperationMetrics::Ran(RunMode mode, double seconds) {
+  (mode == RunMode::kBatch ? batch_seconds_ : solo_seconds_).Observe(seconds);
+}
+
+void OperationMetrics::Failed(std::string_view sqlstate) {
+  errors_.At(ErrorClass(sqlstate)).Increment();
+}
+
+Metrics::Metrics(const Build& build)
+    : schema_version_(Gauge(&registry_, "twi_data_schema_version")),
+      unknown_method_(ForMethod("unknown", "unknown", MethodType::kBidiStream)) {
+  Gauge(&registry_, "twi_data_build_info", {build.version, build.commit, build.grpc}).Set(1);
+}
+
+Metrics::~Metrics() = default;
+
+MethodMetrics* Metrics::ForMethod(const std::string& service, const std::string& method,
+                                  MethodType type) {
+  std::lock_guard lock(mutex_);
+  return methods_.emplace_back(std::make_unique<MethodMetrics>(&registry_, service, method, type))
+      .get();
+}
+
+OperationMetrics* Metrics::ForOperation(const std::string& name) {
+  std::lock_guard lock(mutex_);
+  return operations_.emplace_back(std::make_unique<OperationMetrics>(&registry_, name)).get();
+}
+
+void Metrics::SetPool(std::function<PoolReading()> pool) {
+  std::lock_guard lock(mutex_);
+  pool_ = std::move(pool);
+}
+
+void Metrics::SetSchemaVersion(int version) { schema_version_.Set(version); }
+
+std::string Metrics::Page() const {
+  Readings readings;
+  {
+    std::lock_guard lock(mutex_);
+    if (pool_) readings.Add(pool_());
+  }
+  if (const std::optional<ProcessNumbers> process = ReadProcess()) readings.Add(*process);
+
+  std::vector<prometheus::MetricFamily> families = registry_.Collect();
+  for (prometheus::MetricFamily& family : readings.families()) {
+    families.push_back(std::move(family));
+  }
+  return prometheus::TextSerializer().Serialize(families);
+}
+
+}  // namespace twi::server

@@ -1,0 +1,141 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "prometheus/counter.h"
+#include "prometheus/gauge.h"
+#include "prometheus/histogram.h"
+#include "prometheus/registry.h"
+
+namespace twi::server {
+
+/// Counters that differ in the value of one label, by index. One that is not made at the start is
+/// made when it first counts, so that values which hardly ever come do not fill the page.
+class CounterSet {
+ public:
+  using Make = std::function<prometheus::Counter&(size_t index)>;
+
+  CounterSet(size_t size, Make make) : make_(std::move(make)), counters_(size) {}
+
+  /// Makes the counter if it is not there yet. REQUIRES: index < size.
+  prometheus::Counter& At(size_t index);
+
+ private:
+  const Make make_;
+  std::vector<std::atomic<prometheus::Counter*>> counters_;
+};
+
+/// Which side of a method streams: the label `grpc_type`.
+enum class MethodType { kUnary, kClientStream, kServerStream, kBidiStream };
+
+/// The numbers of one gRPC method. Thread-safe; counting looks nothing up.
+class MethodMetrics {
+ public:
+  MethodMetrics(prometheus::Registry* registry, const std::string& service,
+                const std::string& method, MethodType type);
+
+  void Started();
+  /// Once for each Started. `seconds`: from the call's arrival to its status.
+  void Handled(absl::StatusCode code, double seconds);
+  void Received() { received_.Increment(); }
+  void Sent() { sent_.Increment(); }
+
+ private:
+  prometheus::Counter& started_;
+  prometheus::Counter& received_;
+  prometheus::Counter& sent_;
+  prometheus::Gauge& in_flight_;
+  prometheus::Histogram& seconds_;
+  CounterSet handled_;  ///< By code.
+};
+
+/// How a statement travelled: with others under one Sync, or alone, when its time is its own.
+enum class RunMode { kBatch, kSolo };
+
+/// The numbers of one operation's statement. Thread-safe; counting looks nothing up.
+class OperationMetrics {
+ public:
+  OperationMetrics(prometheus::Registry* registry, const std::string& operation);
+
+  /// A run that gave an answer. In a batch `seconds` is the time of the batch.
+  void Ran(RunMode mode, double seconds);
+  /// A run that failed; `sqlstate` is "" when the connection broke.
+  void Failed(std::string_view sqlstate);
+
+ private:
+  prometheus::Histogram& batch_seconds_;
+  prometheus::Histogram& solo_seconds_;
+  CounterSet errors_;  ///< By class of SQLSTATE.
+};
+
+/// What the pool of connections says of itself when asked.
+struct PoolReading {
+  double idle = 0;
+  double busy = 0;
+  double connecting = 0;
+  double min = 0;
+  double max = 0;
+  double waiters = 0;  ///< Callers that wait for a connection.
+  /// Since the start.
+  double opened = 0;
+  double closed_idle = 0;
+  double closed_lifetime = 0;
+  double closed_broken = 0;
+  double closed_shutdown = 0;
+};
+
+/// Everything that the service tells Prometheus. What there is stands in one table in metrics.cc.
+/// Thread-safe.
+class Metrics {
+ public:
+  struct Build {
+    std::string version;
+    std::string commit;
+    std::string grpc;
+  };
+
+  explicit Metrics(const Build& build);
+  ~Metrics();
+
+  /// The numbers of a method; they live as long as this. For the start, not for the path of a call:
+  /// it makes every series that calls of ours usually end in, so that rates begin at zero. The same
+  /// names give the same series.
+  /// `service` is the full name, `twi.data.v1.QuotesService`.
+  MethodMetrics* ForMethod(const std::string& service, const std::string& method, MethodType type);
+
+  /// Where calls of methods that do not exist are counted: callers must not make up labels.
+  MethodMetrics* unknown_method() const { return unknown_method_; }
+
+  /// The numbers of an operation (`QuotesService/GetQuote`); as ForMethod.
+  OperationMetrics* ForOperation(const std::string& name);
+
+  /// The pool to ask at each scrape, which must not block for long; until set, pool metrics are
+  /// absent. When SetPool(nullptr) returns, the last one is not in use any more.
+  void SetPool(std::function<PoolReading()> pool);
+
+  /// The number of the last migration that the database has.
+  void SetSchemaVersion(int version);
+
+  /// The page that Prometheus scrapes, as kPageType.
+  std::string Page() const;
+  static constexpr std::string_view kPageType = "text/plain; version=0.0.4; charset=utf-8";
+
+ private:
+  prometheus::Registry registry_;
+  prometheus::Gauge& schema_version_;
+
+  mutable std::mutex mutex_;
+  std::vector<std::unique_ptr<MethodMetrics>> methods_;
+  std::vector<std::unique_ptr<OperationMetrics>> operations_;
+  MethodMetrics* unknown_method_;
+  std::function<PoolReading()> pool_;
+};
+
+}  // namespace twi::server

@@ -1,0 +1,163 @@
+#include "server/migrate_command.h"
+
+#include <sysexits.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_format.h"
+#include "sql/migrate.h"
+
+namespace twi::server {
+namespace {
+
+namespace fs = std::filesystem;
+using sql::Migrations;
+
+constexpr char kUsage[] = R"(usage: twi-data migrate COMMAND
+  up         apply what the database lacks
+  down N     undo the last N migrations
+  to N       go up or down to migration N
+  current    the number of the last migration applied
+  history    every migration, and when it was applied
+  check      how the schema differs from what the migrations make
+  new NAME   begin a migration in sql/migrations
+)";
+
+int ExitCode(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return EX_OK;
+    case absl::StatusCode::kInvalidArgument:
+      return EX_USAGE;
+    case absl::StatusCode::kUnavailable:
+      return EX_UNAVAILABLE;
+    case absl::StatusCode::kFailedPrecondition:
+      return EX_DATAERR;
+    default:
+      return EX_SOFTWARE;
+  }
+}
+
+int Fail(const absl::Status& status, std::ostream& err) {
+  err << "twi-data migrate: " << status.message() << "\n";
+  return ExitCode(status);
+}
+
+std::string Milliseconds(absl::Duration duration) {
+  return absl::StrFormat("%.1f ms", absl::ToDoubleMilliseconds(duration));
+}
+
+int Current(const Migrations& migrations, std::ostream& out, std::ostream& err) {
+  const absl::StatusOr<int> current = migrations.Current();
+  if (!current.ok()) return Fail(current.status(), err);
+  out << *current << "\n";
+  return EX_OK;
+}
+
+int History(const Migrations& migrations, std::ostream& out, std::ostream& err) {
+  const auto history = migrations.History();
+  if (!history.ok()) return Fail(history.status(), err);
+  for (const sql::AppliedMigration& applied : *history) {
+    out << absl::StreamFormat(
+        "%-32s %s  %s\n", applied.name,
+        absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", applied.applied_at, absl::UTCTimeZone()),
+        Milliseconds(applied.duration));
+  }
+  for (const sql::Migration& migration : migrations.known()) {
+    if (migration.number <= static_cast<int>(history->size())) continue;
+    out << absl::StreamFormat("%-32s not applied\n", migration.name);
+  }
+  return EX_OK;
+}
+
+int Check(const Migrations& migrations, std::ostream& out, std::ostream& err) {
+  const auto differences = migrations.Check();
+  if (!differences.ok()) return Fail(differences.status(), err);
+  for (const std::string& difference : *differences) out << difference << "\n";
+  if (!differences->empty()) return EX_DATAERR;
+  out << "the schema is what the migrations make\n";
+  return EX_OK;
+}
+
+/// Writes an empty migration with the next number into the source tree that we stand in.
+int New(const std::string& name, std::ostream& out, std::ostream& err) {
+  const bool plain = !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+    return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '_';
+  });
+  if (!plain) {
+    err << "twi-data migrate: a migration's name is of a-z, 0-9 and _\n";
+    return EX_USAGE;
+  }
+  const fs::path folder = "sql/migrations";
+  std::error_code error;
+  int last = 0;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    int number = 0;
+    if (absl::SimpleAtoi(entry.path().filename().string().substr(0, 4), &number)) {
+      last = std::max(last, number);
+    }
+  }
+  if (error) {
+    err << "twi-data migrate: no folder sql/migrations here: call this in the source tree\n";
+    return EX_NOINPUT;
+  }
+  const fs::path path = folder / absl::StrFormat("%04d_%s.sql", last + 1, name);
+  std::ofstream file(path);
+  file << "-- What this is for.\n\n-- up\n\n-- down\n";
+  if (!file.flush()) {
+    err << "twi-data migrate: cannot write " << path.string() << "\n";
+    return EX_CANTCREAT;
+  }
+  out << path.string() << "\n";
+  return EX_OK;
+}
+
+}  // namespace
+
+int MigrateCommand(const std::string& dsn, const std::vector<std::string>& arguments,
+                   std::ostream& out, std::ostream& err) {
+  const std::string command = arguments.empty() ? "" : arguments[0];
+  const bool has_operand = command == "down" || command == "to" || command == "new";
+  int number = 0;
+  if (arguments.size() != (has_operand ? 2 : 1) ||
+      (has_operand && command != "new" && !absl::SimpleAtoi(arguments[1], &number))) {
+    err << kUsage;
+    return EX_USAGE;
+  }
+  if (command == "new") return New(arguments[1], out, err);
+
+  const absl::StatusOr<Migrations> migrations = Migrations::Load(dsn);
+  if (!migrations.ok()) return Fail(migrations.status(), err);
+  if (command == "current") return Current(*migrations, out, err);
+  if (command == "history") return History(*migrations, out, err);
+  if (command == "check") return Check(*migrations, out, err);
+
+  int steps = 0;
+  const auto report = [&](const sql::MigrationStep& step) {
+    ++steps;
+    out << absl::StreamFormat("%-4s %-32s %s\n", step.up ? "up" : "down", step.name,
+                              Milliseconds(step.duration))
+        << std::flush;
+  };
+  absl::Status status;
+  if (command == "up") {
+    status = migrations->Up(report);
+  } else if (command == "down") {
+    status = migrations->Down(number, report);
+  } else if (command == "to") {
+    status = migrations->To(number, report);
+  } else {
+    err << kUsage;
+    return EX_USAGE;
+  }
+  if (!status.ok()) return Fail(status, err);
+  if (steps == 0) out << "nothing to do\n";
+  return EX_OK;
+}
+
+}  // namespace twi::server

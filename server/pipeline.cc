@@ -1,0 +1,151 @@
+#include "server/pipeline.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "google/protobuf/arena.h"
+#include "proto/descriptor_names.h"
+#include "server/record.h"
+#include "server/wire.h"
+#include "sql/errors.h"
+
+namespace twi::server {
+namespace {
+
+using google::protobuf::Message;
+using google::protobuf::MethodDescriptor;
+
+// What a client that never waits may have in flight; memory for one is a few KiB.
+constexpr int kCallLimit = 10'000;
+
+MethodType TypeOf(const MethodDescriptor& method) {
+  if (method.client_streaming()) {
+    return method.server_streaming() ? MethodType::kBidiStream : MethodType::kClientStream;
+  }
+  return method.server_streaming() ? MethodType::kServerStream : MethodType::kUnary;
+}
+
+absl::Status Unknown(const Call& call) {
+  return sql::Error(absl::StatusCode::kUnimplemented, "METHOD_UNKNOWN",
+                    "there is no method " + call.path());
+}
+
+/// What gRPC itself lets pass: a unary call is one message, of bounded size.
+absl::Status CheckReceived(Call& call, size_t limit) {
+  if (call.received() != 1) {
+    return sql::Error(absl::StatusCode::kUnimplemented, "CALL_REFUSED",
+                      call.received() == 0 ? "a unary call without a request"
+                                           : "a unary call with more than one request");
+  }
+  if (call.request().Length() > limit) {
+    return sql::Error(absl::StatusCode::kResourceExhausted, "MESSAGE_TOO_LARGE",
+                      absl::StrCat("the request is larger than ", limit, " bytes"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Pipeline::Pipeline(const Options& options, const repositories::Catalog* catalog, sql::Pool* pool,
+                   const std::vector<Service*>& services, Metrics* metrics)
+    : options_(options), pool_(pool), metrics_(metrics) {
+  for (const auto& operation : catalog->operations()) {
+    Method& method = Add(*operation->method());
+    method.operation = operation.get();
+    method.operation_metrics = metrics->ForOperation(method.name);
+  }
+  for (Service* service : services) {
+    for (int i = 0; i < service->descriptor()->method_count(); ++i) {
+      Add(*service->descriptor()->method(i)).service = service;
+    }
+  }
+}
+
+Method& Pipeline::Add(const google::protobuf::MethodDescriptor& descriptor) {
+  auto* factory = google::protobuf::MessageFactory::generated_factory();
+  auto method = std::make_unique<Method>(Method{
+      .descriptor = &descriptor,
+      .request = factory->GetPrototype(descriptor.input_type()),
+      .response = factory->GetPrototype(descriptor.output_type()),
+      .validator = Validator::Make(descriptor.input_type()),
+      .metrics = metrics_->ForMethod(descriptor.service()->full_name(), descriptor.name(),
+                                     TypeOf(descriptor)),
+      .name = OperationName(&descriptor),
+  });
+  for (const std::string& problem : method->validator.problems()) problems_.push_back(problem);
+  const std::string path =
+      absl::StrCat("/", descriptor.service()->full_name(), "/", descriptor.name());
+  return *(methods_[path] = std::move(method));
+}
+
+const Method* Pipeline::Find(const std::string& path) const {
+  const auto found = methods_.find(path);
+  return found == methods_.end() ? nullptr : found->second.get();
+}
+
+Detached Pipeline::Serve(Call& call) {
+  std::string response;
+  absl::Status status = co_await Answer(call, &response);
+  if (status.ok()) call.response() = Buffer(std::move(response));
+  RecordCall(call, status);
+  call.Finish(ToGrpc(status, call.method() == nullptr ? "" : call.method()->name));
+}
+
+Task<absl::Status> Pipeline::Answer(Call& call, std::string* response) {
+  const Method* method = call.method();
+  call.metrics().Started();
+
+  // Who: everybody who can connect may call everything until principals exist.
+  // Known method?
+  if (method == nullptr) co_return Unknown(call);
+
+  // Admit.
+  if (calls() > kCallLimit) {
+    co_return sql::Error(absl::StatusCode::kResourceExhausted, "OVERLOADED",
+                         "the server has too many calls");
+  }
+  if (method->streaming()) {
+    Task<absl::Status> conversation = method->service->Converse(*method->descriptor, Stream(&call));
+    absl::Status ended = co_await conversation;
+    co_return ended;
+  }
+
+  // Cached and valid: the place of the cache, before anything is parsed.
+
+  // Parse, validate.
+  absl::Status status = CheckReceived(call, options_.message_limit);
+  if (!status.ok()) co_return status;
+  method->metrics->Received();
+  google::protobuf::Arena arena;
+  Message* request = method->request->New(&arena);
+  status = Parse(&call.request(), request);
+  if (status.ok()) status = method->validator.Check(request);
+  if (!status.ok()) co_return status;
+
+  // Run, encode.
+  if (method->operation != nullptr) {
+    status = co_await RunOperation(call, *request, response);
+  } else {
+    Message* answer = method->response->New(&arena);
+    status = method->service->Answer(*method->descriptor, *request, answer);
+    answer->AppendToString(response);
+  }
+  if (status.ok()) method->metrics->Sent();
+  co_return status;
+}
+
+Task<absl::Status> Pipeline::RunOperation(Call& call, const Message& request,
+                                          std::string* response) {
+  const Method& method = *call.method();
+  sql::Execution execution;
+  execution.deadline = call.deadline();
+  execution.cancelled = &call.cancelled();
+  absl::Status status = method.operation->Bind(request, &execution);
+  if (!status.ok()) co_return status;
+  co_await pool_->Run(execution);
+  RecordRun(method, execution, options_.slow_query);
+  if (!execution.status.ok()) co_return execution.status;
+  co_return method.operation->Encode(execution.rows, request, response);
+}
+
+}  // namespace twi::server

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "repositories/catalog.h"
+#include "server/call.h"
+#include "server/method.h"
+#include "server/metrics.h"
+#include "server/service.h"
+#include "server/task.h"
+#include "sql/pool.h"
+
+namespace twi::server {
+
+/// The path of every call of every service, health and reflection included: the same steps in the
+/// same order.
+class Pipeline {
+ public:
+  struct Options {
+    std::chrono::milliseconds default_deadline{300'000};
+    std::chrono::milliseconds slow_query{500};
+    /// The largest request of a method that does not stream in, in bytes.
+    size_t message_limit = 4 * 1024 * 1024;
+  };
+
+  /// Serves the catalog's operations on the pool, and the handwritten services.
+  Pipeline(const Options& options, const repositories::Catalog* catalog, sql::Pool* pool,
+           const std::vector<Service*>& services, Metrics* metrics);
+  /// What is wrong with the rules of requests; nothing may be served then.
+  const std::vector<std::string>& problems() const { return problems_; }
+
+  Pipeline(const Pipeline&) = delete;
+  Pipeline& operator=(const Pipeline&) = delete;
+
+  /// The method at a path (`/twi.data.v1.QuotesService/GetQuote`), or null.
+  const Method* Find(const std::string& path) const;
+
+  /// Where calls of methods that do not exist are counted.
+  MethodMetrics* unknown_method() const { return metrics_->unknown_method(); }
+
+  /// Serves a call whose request has been received, or whose stream has begun.
+  Detached Serve(Call& call);
+
+  std::chrono::milliseconds default_deadline() const { return options_.default_deadline; }
+
+  /// A call object was made or is gone.
+  void Began() { calls_.fetch_add(1, std::memory_order_relaxed); }
+  void Ended() { calls_.fetch_sub(1, std::memory_order_release); }
+  /// How many there are: calls in flight, and those that wait for one to arrive.
+  int calls() const { return calls_.load(std::memory_order_acquire); }
+
+ private:
+  Method& Add(const google::protobuf::MethodDescriptor& descriptor);
+  /// From the received call to its status, the response's bytes appended to `response`.
+  Task<absl::Status> Answer(Call& call, std::string* response);
+  /// What one statement answers.
+  Task<absl::Status> RunOperation(Call& call, const google::protobuf::Message& request,
+                                  std::string* response);
+  const Options options_;
+  sql::Pool* const pool_;
+  Metrics* const metrics_;
+  absl::flat_hash_map<std::string, std::unique_ptr<Method>> methods_;
+  std::vector<std::string> problems_;
+  std::atomic<int> calls_{0};
+};
+
+}  // namespace twi::server

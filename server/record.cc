@@ -1,0 +1,75 @@
+#include "server/record.h"
+
+#include "server/log.h"
+#include "server/method.h"
+#include "sql/errors.h"
+#include "sql/text.h"
+
+namespace twi::server {
+namespace {
+
+double Seconds(std::chrono::steady_clock::duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+absl::StatusCode Code(const Call& call, const absl::Status& status) {
+  if (!call.cancelled()) return status.code();
+  return std::chrono::steady_clock::now() < call.deadline() ? absl::StatusCode::kCancelled
+                                                            : absl::StatusCode::kDeadlineExceeded;
+}
+
+/// How loudly a call's end is told: what callers did wrong is theirs to know.
+LogLevel Level(absl::StatusCode code) {
+  switch (code) {
+    case absl::StatusCode::kInternal:
+    case absl::StatusCode::kUnknown:
+    case absl::StatusCode::kDataLoss:
+      return LogLevel::kError;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kResourceExhausted:
+      return LogLevel::kWarning;
+    default:
+      return LogLevel::kDebug;
+  }
+}
+
+}  // namespace
+
+void RecordCall(const Call& call, const absl::Status& status) {
+  const absl::StatusCode code = Code(call, status);
+  const double seconds = Seconds(std::chrono::steady_clock::now() - call.arrived());
+  call.metrics().Handled(code, seconds);
+  if (code == absl::StatusCode::kOk || !ProcessLog().enabled(Level(code))) return;
+  Log(Level(code), "call failed",
+      {{"rpc", call.path()},
+       {"code", absl::StatusCodeToString(code)},
+       {"reason", sql::Reason(status)},
+       {"error", ToStd(status.message())},
+       {"dur_s", seconds},
+       {"peer", call.peer()}});
+}
+
+void RecordRun(const Method& method, const sql::Execution& execution,
+               std::chrono::milliseconds slow) {
+  // A refused execution never got to the database.
+  if (execution.attempts == 0) return;
+  const double seconds = Seconds(execution.run_time);
+  if (execution.status.ok()) {
+    method.operation_metrics->Ran(execution.solo ? RunMode::kSolo : RunMode::kBatch, seconds);
+  } else {
+    method.operation_metrics->Failed(execution.sqlstate);
+    const LogLevel level = Level(execution.status.code());
+    Log(execution.status.code() == absl::StatusCode::kFailedPrecondition ? LogLevel::kWarning
+                                                                         : level,
+        "statement failed",
+        {{"operation", method.name},
+         {"sqlstate", execution.sqlstate},
+         {"error", execution.database_message}});
+  }
+  if (execution.solo && execution.run_time >= slow) {
+    Log(LogLevel::kWarning, "slow query",
+        {{"operation", method.name}, {"seconds", seconds}, {"rows", execution.rows.affected()}});
+  }
+}
+
+}  // namespace twi::server

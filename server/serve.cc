@@ -1,0 +1,259 @@
+#include "server/serve.h"
+
+#include <google/protobuf/stubs/logging.h>
+#include <grpc/support/log.h>
+#include <sysexits.h>
+
+#include <csignal>
+#include <ctime>
+#include <iostream>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "proto/descriptor_names.h"
+#include "repositories/catalog.h"
+#include "server/address.h"
+#include "server/database.h"
+#include "server/http.h"
+#include "server/log.h"
+#include "server/metrics.h"
+#include "server/pipeline.h"
+#include "server/server.h"
+#include "server/services/health.h"
+#include "server/services/reflection.h"
+#include "server/version.h"
+#include "sql/migrate.h"
+#include "sql/pool.h"
+#include "sql/text.h"
+
+namespace twi::server {
+namespace {
+
+/// SIGTERM and SIGINT, which every thread blocks and the main one waits for.
+class Signals {
+ public:
+  Signals() {
+    sigemptyset(&set_);
+    sigaddset(&set_, SIGTERM);
+    sigaddset(&set_, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);
+  }
+
+  /// True when a signal came, false after `timeout` without one.
+  bool Wait(absl::Duration timeout) const {
+    const timespec wait = absl::ToTimespec(timeout);
+    return sigtimedwait(&set_, nullptr, &wait) > 0;
+  }
+
+ private:
+  sigset_t set_;
+};
+
+/// Why the server is not ready, for /readyz and the log; OK when it is.
+class Readiness {
+ public:
+  void Set(absl::Status status) {
+    std::lock_guard lock(mutex_);
+    status_ = std::move(status);
+  }
+  absl::Status status() const {
+    std::lock_guard lock(mutex_);
+    return status_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  absl::Status status_ = absl::UnavailableError("starting");
+};
+
+HttpServer::Pages Pages(const Metrics& metrics, const Readiness& readiness) {
+  return {
+      {"/metrics",
+       [&metrics] {
+         return Page{200, metrics.Page(), std::string(Metrics::kPageType)};
+       }},
+      {"/livez", [] { return ProbePage(absl::OkStatus()); }},
+      {"/readyz", [&readiness] { return ProbePage(readiness.status()); }},
+  };
+}
+
+/// Brings the schema up to date where that is asked for. OK when it is; FAILED_PRECONDITION says
+/// which command is missing.
+absl::Status CheckSchema(const Database& database, bool migrate, int* version) {
+  auto migrations = sql::Migrations::Load(database.dsn);
+  if (!migrations.ok()) return migrations.status();
+  if (migrate || database.embedded) {
+    absl::Status status = migrations->Up([](const sql::MigrationStep& step) {
+      Log(LogLevel::kInfo, "migrated",
+          {{"migration", step.name}, {"seconds", absl::ToDoubleSeconds(step.duration)}});
+    });
+    if (!status.ok()) return status;
+  }
+  const absl::StatusOr<int> pending = migrations->Pending();
+  if (!pending.ok()) return pending.status();
+  if (*pending > 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the schema lacks ", *pending,
+                     " migrations: run `twi-data migrate up`, or serve with --migrate"));
+  }
+  *version = migrations->Latest();
+  return absl::OkStatus();
+}
+
+/// Reads the catalog and logs what is wrong with it; null when it cannot be served.
+std::unique_ptr<repositories::Catalog> LoadCatalog(const std::string& dsn) {
+  auto loaded = repositories::Catalog::Load(dsn, kRepositories, DataServices());
+  if (!loaded.ok()) {
+    Log(LogLevel::kError, "the catalog cannot be checked",
+        {{"error", ToStd(loaded.status().message())}});
+    return nullptr;
+  }
+  for (const auto& warning : loaded->warnings) {
+    Log(LogLevel::kWarning, "catalog warning",
+        {{"file", warning.file}, {"line", warning.line}, {"warning", warning.message}});
+  }
+  for (const auto& problem : loaded->problems) {
+    Log(LogLevel::kError, "catalog problem",
+        {{"file", problem.file}, {"line", problem.line}, {"problem", problem.message}});
+  }
+  return std::move(loaded->catalog);
+}
+
+std::vector<std::string> ServiceNames() {
+  std::vector<std::string> names = {"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
+                                    "grpc.reflection.v1alpha.ServerReflection"};
+  for (const auto* service : DataServices()) names.push_back(service->full_name());
+  return names;
+}
+
+sql::PoolOptions PoolOptionsOf(const Configuration& configuration, const std::string& dsn) {
+  sql::PoolOptions options;
+  options.dsn = dsn;
+  options.connect_timeout = configuration.connect_timeout;
+  options.log = [](std::string_view event, std::string_view detail) {
+    if (detail.empty()) return Log(LogLevel::kDebug, event);
+    Log(LogLevel::kWarning, event, {{"detail", detail}});
+  };
+  return options;
+}
+
+PoolReading ReadPool(const sql::Pool& pool) {
+  const sql::PoolNumbers numbers = pool.numbers();
+  PoolReading reading;
+  reading.idle = numbers.idle;
+  reading.busy = numbers.busy;
+  reading.connecting = numbers.connecting;
+  reading.min = numbers.lanes;
+  reading.max = numbers.lanes;
+  reading.waiters = numbers.waiting;
+  reading.opened = static_cast<double>(numbers.opened);
+  reading.closed_broken = static_cast<double>(numbers.lost);
+  return reading;
+}
+
+/// Makes the libraries log as we do. gRPC and protobuf report what clients do wrong, which the
+/// call's own record tells better: they speak at debug level.
+void TakeOverLogs() {
+  gpr_set_log_function([](gpr_log_func_args* line) {
+    Log(LogLevel::kDebug, "gRPC", {{"detail", line->message}, {"file", line->file}});
+  });
+  google::protobuf::SetLogHandler(
+      [](google::protobuf::LogLevel, const char* file, int, const std::string& message) {
+        Log(LogLevel::kDebug, "protobuf", {{"detail", message}, {"file", file}});
+      });
+}
+
+int Fail(int code, const absl::Status& status) {
+  Log(LogLevel::kError, "cannot serve", {{"error", ToStd(status.message())}});
+  return code;
+}
+
+}  // namespace
+
+int Serve(const Configuration& configuration) {
+  const Signals signals;
+  ProcessLog().set_format(configuration.log_format);
+  ProcessLog().set_level(configuration.log_level);
+  TakeOverLogs();
+  const auto http_address = ParseAddress(configuration.http_listen);
+  if (!http_address.ok()) return Fail(EX_USAGE, http_address.status());
+
+  // Before any thread: the embedded database is a child that ends with the thread that forked it.
+  auto database = Database::Open(configuration);
+  if (!database.ok()) return Fail(EX_UNAVAILABLE, database.status());
+
+  Metrics metrics({kVersion, kCommit, grpc::Version()});
+  Readiness readiness;
+  auto http = HttpServer::Start(*http_address, Pages(metrics, readiness));
+  if (!http.ok()) return Fail(EX_UNAVAILABLE, http.status());
+
+  int schema = 0;
+  for (;;) {
+    const absl::Status status = CheckSchema(*database, configuration.migrate, &schema);
+    if (status.ok()) break;
+    Log(LogLevel::kWarning, "not ready", {{"error", ToStd(status.message())}});
+    readiness.Set(status);
+    if (signals.Wait(absl::Seconds(1))) return EX_OK;
+  }
+  metrics.SetSchemaVersion(schema);
+  const auto catalog = LoadCatalog(database->dsn);
+  if (catalog == nullptr) return EX_CONFIG;
+
+  sql::Pool pool(PoolOptionsOf(configuration, database->dsn));
+  if (absl::Status status = pool.WaitConnected(absl::Seconds(30)); !status.ok()) {
+    return Fail(EX_UNAVAILABLE, status);
+  }
+  metrics.SetPool([&pool] { return ReadPool(pool); });
+
+  HealthService health(ServiceNames());
+  const auto reflection = MakeReflectionV1(ServiceNames());
+  const auto reflection_alpha = MakeReflectionV1Alpha(ServiceNames());
+  Pipeline::Options options;
+  options.default_deadline = absl::ToChronoMilliseconds(configuration.default_deadline);
+  options.message_limit = static_cast<size_t>(configuration.max_message_bytes);
+  options.slow_query = absl::ToChronoMilliseconds(configuration.slow_query);
+  Pipeline pipeline(options, catalog.get(), &pool,
+                    {&health, reflection.get(), reflection_alpha.get()}, &metrics);
+  for (const std::string& problem : pipeline.problems()) {
+    Log(LogLevel::kError, "rule problem", {{"problem", problem}});
+  }
+  if (!pipeline.problems().empty()) return EX_CONFIG;
+  auto server = Server::Start(configuration.listen, configuration.threads, &pipeline);
+  if (!server.ok()) return Fail(EX_UNAVAILABLE, server.status());
+  health.SetServing(true);
+  readiness.Set(absl::OkStatus());
+  ProcessLog().set_repeats_per_second(10);
+
+  std::cout << "twi-data ready grpc=" << (*server)->address()
+            << " http=" << (*http)->address().ToString() << " schema=" << schema;
+  if (database->embedded) std::cout << " dsn=\"" << database->dsn << '"';
+  std::cout << std::endl;
+
+  int code = EX_OK;
+  while (!signals.Wait(absl::Seconds(1))) {
+    if (database->embedded && !database->embedded->Running()) {
+      code = Fail(EX_UNAVAILABLE, absl::UnavailableError("the embedded database ended"));
+      break;
+    }
+  }
+
+  // Those who balance load take time to hear of it; a second signal cuts that short.
+  health.SetServing(false);
+  readiness.Set(absl::UnavailableError("shutting down"));
+  Log(LogLevel::kInfo, "draining");
+  signals.Wait(configuration.drain_notice);
+  (*server)->Shutdown(configuration.shutdown_grace);
+  metrics.SetPool(nullptr);
+  // Answers what still waits for the database, so that every call can end.
+  pool.Stop();
+  server->reset();
+  (*http)->Stop();
+  Log(LogLevel::kInfo, "stopped");
+  ProcessLog().Flush();
+  return code;
+}
+
+}  // namespace twi::server

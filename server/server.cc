@@ -1,0 +1,78 @@
+#include "server/server.h"
+
+#include <chrono>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "server/call.h"
+
+namespace twi::server {
+namespace {
+
+// Client streams alone take more than the 4 MiB that the pipeline allows every other message.
+constexpr int kStreamMessageLimit = 16 * 1024 * 1024;
+// Calls that may arrive between two turns of a queue's thread without waiting for it.
+constexpr int kCallsAccepted = 64;
+
+void Serve(grpc::ServerCompletionQueue* queue) {
+  void* tag = nullptr;
+  bool ok = false;
+  while (queue->Next(&tag, &ok)) Tag::FromQueue(tag)->Complete(ok);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& listen, int threads,
+                                                      Pipeline* pipeline) {
+  // Debian's abseil looks for deadlocks at every lock of gRPC's.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  std::unique_ptr<Server> server(new Server(pipeline));
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port);
+  // Two servers would share the port, and each get half of the calls.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // One GiB of zeros is a message of one MiB, and is unpacked before any limit looks at it.
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.SetMaxReceiveMessageSize(kStreamMessageLimit);
+  // Answers may be larger than what is taken: lists of rows.
+  builder.SetMaxSendMessageSize(-1);
+  // Clients may ping as often as once in 10 s, and with no call under way.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // Their bookkeeping costs about 3 % of an answer and nobody reads it.
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder.RegisterAsyncGenericService(&server->service_);
+  for (int i = 0; i < threads; ++i) server->queues_.push_back(builder.AddCompletionQueue());
+  server->server_ = builder.BuildAndStart();
+  if (server->server_ == nullptr) {
+    return absl::UnavailableError(absl::StrCat("cannot listen on ", listen));
+  }
+  server->address_ = listen.starts_with("unix:")
+                         ? listen
+                         : absl::StrCat(listen.substr(0, listen.rfind(':')), ":", port);
+  for (const auto& queue : server->queues_) {
+    for (int i = 0; i < kCallsAccepted; ++i) {
+      Call::Accept(pipeline, &server->service_, queue.get());
+    }
+    server->threads_.emplace_back(Serve, queue.get());
+  }
+  return server;
+}
+
+void Server::Shutdown(absl::Duration grace) {
+  server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(grace));
+}
+
+Server::~Server() {
+  if (server_ == nullptr) return;
+  Shutdown(absl::ZeroDuration());
+  // A call's end is put into its queue, which must therefore outlive all of them.
+  while (pipeline_->calls() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  for (const auto& queue : queues_) queue->Shutdown();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+}  // namespace twi::server

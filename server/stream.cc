@@ -1,0 +1,25 @@
+#include "server/stream.h"
+
+#include "server/method.h"
+#include "server/wire.h"
+
+namespace twi::server {
+
+Task<absl::StatusOr<bool>> Stream::Read(google::protobuf::Message* message) {
+  const bool read = co_await call_->Read();
+  if (!read) co_return false;
+  absl::Status status = Parse(&call_->request(), message);
+  if (status.ok()) status = call_->method()->validator.Check(message);
+  if (!status.ok()) co_return status;
+  call_->method()->metrics->Received();
+  co_return true;
+}
+
+Task<bool> Stream::Write(const google::protobuf::Message& message) {
+  call_->response() = Buffer(message.SerializeAsString());
+  const bool written = co_await call_->Write();
+  if (written) call_->method()->metrics->Sent();
+  co_return written;
+}
+
+}  // namespace twi::server

@@ -1,0 +1,90 @@
+#include "server/wire.h"
+
+#include <grpcpp/support/proto_buffer_reader.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "sql/errors.h"
+#include "sql/text.h"
+
+namespace twi::server {
+namespace {
+
+constexpr char kDomain[] = "data.twi";
+constexpr std::string_view kTypePrefix = "type.googleapis.com/";
+constexpr size_t kDetailsLimit = 4096;
+constexpr size_t kMessageTextLimit = 1024;
+
+/// When to try again, in milliseconds; 0: not.
+int RetryAfter(const std::string& reason) {
+  if (reason == "OVERLOADED") return 100;
+  if (reason == "DATABASE_UNAVAILABLE" || reason == "SHUTTING_DOWN") return 500;
+  if (reason == "SERIALIZATION_FAILURE" || reason == "DEADLOCK") return 20;
+  return 0;
+}
+
+}  // namespace
+
+absl::Status Parse(grpc::ByteBuffer* buffer, google::protobuf::Message* message) {
+  bool parsed;
+  if (grpc::Slice slice; buffer->TrySingleSlice(&slice).ok()) {
+    parsed = message->ParseFromArray(slice.begin(), static_cast<int>(slice.size()));
+  } else {
+    grpc::ProtoBufferReader reader(buffer);
+    parsed = reader.status().ok() && message->ParseFromZeroCopyStream(&reader);
+  }
+  if (parsed) return absl::OkStatus();
+  return sql::Error(absl::StatusCode::kInvalidArgument, "REQUEST_MALFORMED",
+                    "the request is no " + message->GetDescriptor()->full_name());
+}
+
+grpc::ByteBuffer Buffer(std::string bytes) {
+  // Short ones are copied into gRPC's own small slices.
+  if (bytes.size() <= 64) {
+    const grpc::Slice slice(bytes);
+    return grpc::ByteBuffer(&slice, 1);
+  }
+  auto* owned = new std::string(std::move(bytes));
+  const grpc::Slice slice(
+      owned->data(), owned->size(), [](void* text) { delete static_cast<std::string*>(text); },
+      owned);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+grpc::Status ToGrpc(const absl::Status& status, const std::string& operation) {
+  if (status.ok()) return grpc::Status::OK;
+  google::rpc::Status details;
+  details.set_code(static_cast<int>(status.code()));
+  details.set_message(std::string(status.message().substr(0, kMessageTextLimit)));
+
+  google::rpc::ErrorInfo info;
+  info.set_domain(kDomain);
+  const std::string reason = sql::Reason(status);
+  info.set_reason(reason.empty() ? "INTERNAL" : reason);
+  for (const auto& [name, value] : sql::Facts(status)) (*info.mutable_metadata())[name] = value;
+  if (!operation.empty()) (*info.mutable_metadata())["operation"] = operation;
+  details.add_details()->PackFrom(info);
+
+  if (const int milliseconds = RetryAfter(reason); milliseconds > 0) {
+    google::rpc::RetryInfo retry;
+    retry.mutable_retry_delay()->set_nanos(milliseconds * 1000 * 1000);
+    details.add_details()->PackFrom(retry);
+  }
+  status.ForEachPayload([&details](absl::string_view url, const absl::Cord& payload) {
+    if (!ToStd(url).starts_with(kTypePrefix)) return;
+    google::protobuf::Any* any = details.add_details();
+    any->set_type_url(std::string(url));
+    any->set_value(std::string(payload));
+  });
+  while (details.ByteSizeLong() > kDetailsLimit && details.details_size() > 1) {
+    details.mutable_details()->RemoveLast();
+  }
+  return {static_cast<grpc::StatusCode>(status.code()), details.message(),
+          details.SerializeAsString()};
+}
+
+}  // namespace twi::server

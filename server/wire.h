@@ -1,0 +1,24 @@
+#pragma once
+
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/status.h>
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "google/protobuf/message.h"
+
+namespace twi::server {
+
+/// Reads `buffer` into `message`. INVALID_ARGUMENT (REQUEST_MALFORMED) when it is none of its type.
+absl::Status Parse(grpc::ByteBuffer* buffer, google::protobuf::Message* message);
+
+/// `bytes` as gRPC sends them, without a copy.
+grpc::ByteBuffer Buffer(std::string bytes);
+
+/// The status as callers get it: with google.rpc.Status in `grpc-status-details-bin`, which holds
+/// ErrorInfo (domain `data.twi`, the error's reason and facts, and `operation`), RetryInfo where
+/// trying again helps, and BadRequest. At most 4 KiB: clients drop headers over 8 KiB.
+grpc::Status ToGrpc(const absl::Status& status, const std::string& operation);
+
+}  // namespace twi::server

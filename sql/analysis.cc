@@ -1,0 +1,248 @@
+#include "sql/analysis.h"
+
+#include <algorithm>
+#include <deque>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "sql/errors.h"
+#include "sql/parser.h"
+
+namespace twi::sql {
+namespace {
+
+using Json = nlohmann::json;
+using Kind = Analysis::Kind;
+
+const Json& Member(const Json& node, std::string_view key) {
+  static const Json kNone;
+  const auto found = node.is_object() ? node.find(key) : node.end();
+  return found != node.end() ? *found : kNone;
+}
+
+std::string Text(const Json& node, std::string_view key) {
+  const Json& value = Member(node, key);
+  return value.is_string() ? value.get<std::string>() : "";
+}
+
+bool IsTrue(const Json& node, std::string_view key) { return Member(node, key) == Json(true); }
+
+/// `schema.name` of a list of strings, lower case.
+std::string FunctionName(const Json& parts) {
+  std::string name;
+  for (const Json& part : parts) {
+    absl::StrAppend(&name, name.empty() ? "" : ".", Text(Member(part, "String"), "sval"));
+  }
+  return absl::AsciiStrToLower(name);
+}
+
+/// `current_time` of SVFOP_CURRENT_TIME and SVFOP_CURRENT_TIME_N.
+std::string ValueFunctionName(const std::string& operation) {
+  return absl::AsciiStrToLower(absl::StripSuffix(absl::StripPrefix(operation, "SVFOP_"), "_N"));
+}
+
+std::string RelationName(const Json& relation) {
+  std::string name;
+  for (const char* key : {"catalogname", "schemaname", "relname"}) {
+    absl::StrAppend(&name, name.empty() ? "" : ".", Text(relation, key));
+  }
+  return name;
+}
+
+/// Whether a column reference or a chain of subscripts and fields ends in `*`.
+bool EndsInStar(const Json& expression) {
+  for (const auto& [node, list] :
+       {std::pair("ColumnRef", "fields"), std::pair("A_Indirection", "indirection")}) {
+    const Json& parts = Member(Member(expression, node), list);
+    if (!parts.empty() && parts.back().contains("A_Star")) return true;
+  }
+  return false;
+}
+
+/// A CTE's name and, outwards, those visible beside it. A null pointer is the scope without any.
+struct Scope {
+  std::string name;
+  const Scope* outer;
+};
+
+bool Names(const Scope* scope, std::string_view name) {
+  for (; scope != nullptr; scope = scope->outer) {
+    if (scope->name == name) return true;
+  }
+  return false;
+}
+
+/// Collects what stands anywhere in a tree. It keeps a list of what is still to visit instead of
+/// recursing: a tree may be tens of thousands of levels deep.
+class Inventory {
+ public:
+  void Take(const Json& tree) {
+    Visit("", tree, nullptr);
+    while (!pending_.empty()) {
+      const Item item = pending_.back();
+      pending_.pop_back();
+      Open(item);
+    }
+  }
+
+  void CopyTo(Analysis& analysis) {
+    analysis.reads.assign(reads_.begin(), reads_.end());
+    analysis.writes.assign(writes_.begin(), writes_.end());
+    analysis.functions.assign(functions_.begin(), functions_.end());
+    analysis.locks = locks_;
+    analysis.star = star_;
+  }
+
+ private:
+  struct Item {
+    std::string_view key;  ///< The node's type, or the field that holds it.
+    const Json* node;
+    const Scope* scope;
+  };
+
+  void Visit(std::string_view key, const Json& node, const Scope* scope) {
+    if (node.is_structured()) pending_.push_back({key, &node, scope});
+  }
+
+  void Open(const Item& item) {
+    const auto& [key, node, scope] = item;
+    if (node->is_array()) {
+      for (const Json& element : *node) Visit(key, element, scope);
+      return;
+    }
+    Note(key, *node, scope);
+    // The names after FOR UPDATE OF are aliases.
+    if (key == "RangeVar" || key == "LockingClause") return;
+    if (key == "TruncateStmt") return Truncate(*node);
+
+    const Scope* inner = OpenWith(Member(*node, "withClause"), scope);
+    for (const auto& [name, child] : node->items()) {
+      if (name == "withClause") continue;
+      if (child.contains("relname") && name != "RangeVar") {
+        Target(key, *node, child);
+      } else {
+        Visit(name, child, inner);
+      }
+    }
+  }
+
+  void Note(std::string_view key, const Json& node, const Scope* scope) {
+    if (key == "RangeVar") {
+      const std::string name = RelationName(node);
+      if (node.contains("schemaname") || !Names(scope, name)) reads_.insert(name);
+    } else if (key == "FuncCall" || key == "funccall") {
+      functions_.insert(FunctionName(Member(node, "funcname")));
+    } else if (key == "RangeTableSample") {
+      functions_.insert(FunctionName(Member(node, "method")));
+    } else if (key == "SQLValueFunction") {
+      functions_.insert(ValueFunctionName(Text(node, "op")));
+    } else if (key == "LockingClause") {
+      locks_ = true;
+    } else if (key == "ResTarget") {
+      star_ = star_ || EndsInStar(Member(node, "val"));
+    }
+  }
+
+  /// A statement's own relation, which stands in a field of it and never is a CTE.
+  void Target(std::string_view statement, const Json& node, const Json& relation) {
+    const bool copy_out = statement == "CopyStmt" && !IsTrue(node, "is_from");
+    if (!copy_out) writes_.insert(RelationName(relation));
+    if (copy_out || statement == "UpdateStmt" || statement == "DeleteStmt" ||
+        statement == "MergeStmt" || node.contains("onConflictClause")) {
+      reads_.insert(RelationName(relation));
+    }
+  }
+
+  void Truncate(const Json& statement) {
+    for (const Json& relation : Member(statement, "relations")) {
+      writes_.insert(RelationName(Member(relation, "RangeVar")));
+    }
+  }
+
+  /// Visits the queries of a WITH and gives the scope of the statement it belongs to. Each query
+  /// sees the names before its own; after RECURSIVE all of them.
+  const Scope* OpenWith(const Json& with, const Scope* scope) {
+    const Json& ctes = Member(with, "ctes");
+    const bool recursive = IsTrue(with, "recursive");
+    std::vector<const Scope*> before;
+    for (const Json& cte : ctes) {
+      before.push_back(scope);
+      scope = &scopes_.emplace_back(Scope{Text(Member(cte, "CommonTableExpr"), "ctename"), scope});
+    }
+    for (size_t i = 0; i < ctes.size(); ++i) {
+      Visit("ctequery", Member(Member(ctes[i], "CommonTableExpr"), "ctequery"),
+            recursive ? scope : before[i]);
+    }
+    return scope;
+  }
+
+  std::vector<Item> pending_;
+  std::deque<Scope> scopes_;
+  std::set<std::string> reads_;
+  std::set<std::string> writes_;
+  std::set<std::string> functions_;
+  bool locks_ = false;
+  bool star_ = false;
+};
+
+Kind KindOf(std::string_view node) {
+  if (node == "SelectStmt") return Kind::kSelect;
+  if (node == "InsertStmt") return Kind::kInsert;
+  if (node == "UpdateStmt") return Kind::kUpdate;
+  if (node == "DeleteStmt") return Kind::kDelete;
+  if (node == "MergeStmt") return Kind::kMerge;
+  return Kind::kOther;
+}
+
+/// INTO stands in the first select of a UNION.
+bool SelectsInto(const Json& select) {
+  const Json* first = &select;
+  while (first->contains("larg")) first = &Member(*first, "larg");
+  return first->contains("intoClause");
+}
+
+bool IsLimitedToOne(const Json& select) {
+  return Text(select, "limitOption") == "LIMIT_OPTION_COUNT" &&
+         Member(Member(Member(select, "limitCount"), "A_Const"), "ival") == Json{{"ival", 1}};
+}
+
+void DescribeOutermost(const Json& statement, Analysis& analysis) {
+  const auto node = statement.begin();
+  analysis.kind = KindOf(node.key());
+  if (analysis.kind == Kind::kSelect) {
+    analysis.returns_rows = !SelectsInto(*node);
+    analysis.limit_one = IsLimitedToOne(*node);
+  } else {
+    analysis.returns_rows = node->contains("returningList");
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<Analysis> Analyse(std::string_view text) {
+  const absl::StatusOr<std::string> parsed = ParseTree(text);
+  if (!parsed.ok()) return parsed.status();
+  absl::StatusOr<std::string> fingerprint = Fingerprint(text);
+  if (!fingerprint.ok()) return fingerprint.status();
+  const Json tree = Json::parse(*parsed, nullptr, /*allow_exceptions=*/false);
+  if (tree.is_discarded()) {
+    return Error(absl::StatusCode::kInvalidArgument, "INTERNAL", "not SQL: it is not UTF-8");
+  }
+
+  Analysis analysis;
+  analysis.fingerprint = *std::move(fingerprint);
+  const Json& statements = Member(tree, "stmts");
+  analysis.statements = static_cast<int>(statements.size());
+  if (!statements.empty()) DescribeOutermost(Member(statements.back(), "stmt"), analysis);
+  Inventory inventory;
+  inventory.Take(statements);
+  inventory.CopyTo(analysis);
+  return analysis;
+}
+
+}  // namespace twi::sql

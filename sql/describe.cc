@@ -1,0 +1,73 @@
+#include "sql/describe.h"
+
+#include <libpq-fe.h>
+
+#include <cstdlib>
+#include <memory>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+
+namespace twi::sql {
+namespace {
+
+using Connection = std::unique_ptr<PGconn, decltype(&PQfinish)>;
+using Result = std::unique_ptr<PGresult, decltype(&PQclear)>;
+
+std::string Field(const Result& result, int code) {
+  const char* value = PQresultErrorField(result.get(), code);
+  return value ? value : "";
+}
+
+Described DescribeOne(PGconn* connection, const std::string& text) {
+  Described described;
+  Result result(PQprepare(connection, "", text.c_str(), 0, nullptr), PQclear);
+  if (PQresultStatus(result.get()) == PGRES_COMMAND_OK) {
+    result.reset(PQdescribePrepared(connection, ""));
+  }
+  if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) {
+    described.error = {Field(result, PG_DIAG_SQLSTATE), Field(result, PG_DIAG_MESSAGE_PRIMARY), "",
+                       ""};
+    if (described.error.message.empty()) described.error.message = PQerrorMessage(connection);
+    described.error_position = std::atoi(Field(result, PG_DIAG_STATEMENT_POSITION).c_str());
+    return described;
+  }
+  for (int i = 0; i < PQnparams(result.get()); ++i) {
+    described.description.parameters.push_back(PQparamtype(result.get(), i));
+  }
+  for (int i = 0; i < PQnfields(result.get()); ++i) {
+    described.description.columns.push_back({PQfname(result.get(), i), PQftype(result.get(), i),
+                                             PQftable(result.get(), i),
+                                             PQftablecol(result.get(), i), false});
+  }
+  return described;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Described>> Describe(const std::string& dsn,
+                                                const std::vector<std::string>& texts) {
+  Connection connection(PQconnectdb(dsn.c_str()), PQfinish);
+  if (PQstatus(connection.get()) != CONNECTION_OK) {
+    return absl::UnavailableError(PQerrorMessage(connection.get()));
+  }
+  std::vector<Described> all;
+  for (const std::string& text : texts) all.push_back(DescribeOne(connection.get(), text));
+
+  Result rows(PQexec(connection.get(),
+                     "select attrelid, attnum from pg_attribute where attnotnull and attnum > 0"),
+              PQclear);
+  absl::flat_hash_set<std::pair<Oid, int>> not_null;
+  for (int row = 0; row < PQntuples(rows.get()); ++row) {
+    not_null.insert({static_cast<Oid>(std::strtoul(PQgetvalue(rows.get(), row, 0), nullptr, 10)),
+                     std::atoi(PQgetvalue(rows.get(), row, 1))});
+  }
+  for (Described& described : all) {
+    for (Column& column : described.description.columns) {
+      column.not_null = not_null.contains({column.table, column.attribute});
+    }
+  }
+  return all;
+}
+
+}  // namespace twi::sql

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+namespace twi {
+
+/// A text file compiled into the binary.
+struct EmbeddedText {
+  std::string_view name;  ///< The file's name without its folder: `quotes.sql`.
+  std::string_view text;
+};
+
+/// The migrations, `NNNN_name.sql`, by number.
+extern const std::vector<EmbeddedText> kMigrations;
+
+/// The stanzas of the repositories, one file a service.
+extern const std::vector<EmbeddedText> kRepositories;
+
+}  // namespace twi

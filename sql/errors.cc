@@ -1,0 +1,123 @@
+#include "sql/errors.h"
+
+#include "absl/strings/cord.h"
+#include "sql/text.h"
+
+namespace twi::sql {
+namespace {
+
+using absl::StatusCode;
+
+constexpr std::string_view kReasonUrl = "data.twi/reason";
+constexpr std::string_view kFactUrl = "data.twi/fact/";
+
+struct Rule {
+  std::string_view sqlstate;  ///< Five characters, or the two of a class.
+  StatusCode code;
+  std::string_view reason;
+  Retry retry;
+  std::string_view message;
+};
+
+// The one table from SQLSTATE to what callers are told. The first row that is a prefix of the state
+// counts, so single states stand before their class.
+constexpr Rule kRules[] = {
+    {"23505", StatusCode::kAlreadyExists, "ROW_EXISTS", Retry::kNever,
+     "a row with this key exists"},
+    {"23503", StatusCode::kFailedPrecondition, "FOREIGN_KEY_MISSING", Retry::kNever,
+     "a row that is referred to is missing, or this row is still referred to"},
+    {"23502", StatusCode::kInvalidArgument, "VALUE_INVALID", Retry::kNever,
+     "a value is missing"},
+    {"23", StatusCode::kFailedPrecondition, "CONSTRAINT_VIOLATED", Retry::kNever,
+     "a rule of the table refuses the row"},
+    {"22", StatusCode::kInvalidArgument, "VALUE_INVALID", Retry::kNever,
+     "a value is out of range or malformed"},
+    {"40001", StatusCode::kAborted, "SERIALIZATION_FAILURE", Retry::kStatement,
+     "concurrent changes; try again"},
+    {"40P01", StatusCode::kAborted, "DEADLOCK", Retry::kStatement,
+     "transactions waited for each other; try again"},
+    {"40003", StatusCode::kUnknown, "OUTCOME_UNKNOWN", Retry::kConnection,
+     "the write may have been done or not"},
+    {"40", StatusCode::kAborted, "SERIALIZATION_FAILURE", Retry::kStatement,
+     "concurrent changes; try again"},
+    {"55P03", StatusCode::kAborted, "SERIALIZATION_FAILURE", Retry::kStatement,
+     "a row is locked by another transaction; try again"},
+    {"57014", StatusCode::kDeadlineExceeded, "DEADLINE_EXCEEDED", Retry::kNever,
+     "the statement took too long"},
+    {"57P", StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", Retry::kConnection,
+     "the database is not available"},
+    {"08", StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", Retry::kConnection,
+     "the database is not available"},
+    {"53", StatusCode::kResourceExhausted, "DATABASE_EXHAUSTED", Retry::kNever,
+     "the database has no connection, memory or disk left"},
+    {"54", StatusCode::kInvalidArgument, "VALUE_INVALID", Retry::kNever,
+     "the request is too complex for the database"},
+    {"25006", StatusCode::kFailedPrecondition, "READ_ONLY", Retry::kNever,
+     "the database is read only"},
+    {"42501", StatusCode::kPermissionDenied, "PERMISSION_DENIED", Retry::kNever,
+     "the database refuses this to the server's role"},
+    {"28", StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", Retry::kNever,
+     "the database refuses the server's role"},
+    {"3D", StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", Retry::kNever,
+     "the database does not exist"},
+    // Undefined tables, columns and functions, changed result types.
+    {"42", StatusCode::kFailedPrecondition, "SCHEMA_MISMATCH", Retry::kNever,
+     "the schema is not the one that the server was built for"},
+    {"0A000", StatusCode::kFailedPrecondition, "SCHEMA_MISMATCH", Retry::kNever,
+     "the schema is not the one that the server was built for"},
+    {"26", StatusCode::kFailedPrecondition, "SCHEMA_MISMATCH", Retry::kConnection,
+     "a prepared statement is gone"},
+    {"P0001", StatusCode::kFailedPrecondition, "CONSTRAINT_VIOLATED", Retry::kNever,
+     "a rule of the database refuses this"},
+    // No state at all: the connection broke.
+    {"", StatusCode::kInternal, "INTERNAL", Retry::kNever, "the database failed"},
+};
+
+const Rule& RuleOf(std::string_view sqlstate) {
+  static constexpr Rule kBroken = {"", StatusCode::kUnavailable, "DATABASE_UNAVAILABLE",
+                                   Retry::kConnection, "the connection to the database broke"};
+  if (sqlstate.empty()) return kBroken;
+  for (const Rule& rule : kRules) {
+    if (sqlstate.starts_with(rule.sqlstate)) return rule;
+  }
+  return kBroken;
+}
+
+}  // namespace
+
+absl::Status Error(absl::StatusCode code, std::string_view reason, std::string_view message,
+                   const std::vector<std::pair<std::string_view, std::string>>& facts) {
+  absl::Status status(code, ToAbsl(message));
+  status.SetPayload(ToAbsl(kReasonUrl), absl::Cord(ToAbsl(reason)));
+  for (const auto& [name, value] : facts) {
+    status.SetPayload(std::string(kFactUrl).append(name), absl::Cord(value));
+  }
+  return status;
+}
+
+std::string Reason(const absl::Status& status) {
+  auto payload = status.GetPayload(ToAbsl(kReasonUrl));
+  return payload ? std::string(*payload) : "";
+}
+
+std::vector<std::pair<std::string, std::string>> Facts(const absl::Status& status) {
+  std::vector<std::pair<std::string, std::string>> facts;
+  status.ForEachPayload([&facts](absl::string_view url, const absl::Cord& payload) {
+    const std::string_view name = ToStd(url);
+    if (!name.starts_with(kFactUrl)) return;
+    facts.emplace_back(name.substr(kFactUrl.size()), std::string(payload));
+  });
+  return facts;
+}
+
+absl::Status DatabaseError::ToStatus() const {
+  const Rule& rule = RuleOf(sqlstate);
+  std::vector<std::pair<std::string_view, std::string>> facts;
+  if (!constraint.empty()) facts.emplace_back("constraint", constraint);
+  if (!column.empty()) facts.emplace_back("column", column);
+  return Error(rule.code, rule.reason, rule.message, facts);
+}
+
+Retry DatabaseError::retry() const { return RuleOf(sqlstate).retry; }
+
+}  // namespace twi::sql

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace twi::sql {
+
+/// Whether a failed statement may be run again without its caller's doing.
+enum class Retry {
+  kNever,
+  kStatement,   ///< The transaction was rolled back: a statement of ours may run again.
+  kConnection,  ///< The connection is gone or refuses work: elsewhere, when the outcome is known.
+};
+
+/// What a failure is to callers: a code, a reason (a value of proto ErrorReason without its prefix)
+/// and facts by name (`constraint`, `column`).
+///
+/// The reason and the facts travel in the absl::Status as payloads; the server turns them into
+/// google.rpc.ErrorInfo. Neither they nor the message ever hold SQL, SQLSTATE texts or row values.
+absl::Status Error(absl::StatusCode code, std::string_view reason, std::string_view message,
+                   const std::vector<std::pair<std::string_view, std::string>>& facts = {});
+
+/// The reason of an error made by Error, or "" when it has none.
+std::string Reason(const absl::Status& status);
+
+/// The facts of an error made by Error.
+std::vector<std::pair<std::string, std::string>> Facts(const absl::Status& status);
+
+/// What the database said of a failed statement; all of it for the log, little of it for callers.
+struct DatabaseError {
+  std::string sqlstate;  ///< Five characters; "" when the connection broke.
+  std::string message;   ///< Primary message in the server's words: for logs only.
+  std::string constraint;
+  std::string column;
+
+  /// The status that callers see.
+  absl::Status ToStatus() const;
+  /// Whether the statement may be run again.
+  Retry retry() const;
+};
+
+}  // namespace twi::sql

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+
+#include "absl/status/status.h"
+#include "sql/parameters.h"
+#include "sql/rows.h"
+#include "sql/statement.h"
+
+namespace twi::sql {
+
+using Clock = std::chrono::steady_clock;
+
+/// One run of a statement for one caller: what to run, and what came of it. It belongs to the
+/// caller, who keeps it alive until `done` was called.
+struct Execution {
+  const Statement* statement = nullptr;
+  Parameters parameters;
+  /// Not begun after this, and not run for much longer.
+  Clock::time_point deadline = Clock::time_point::max();
+  /// Set by any thread when nobody waits for the answer any more: not begun after that.
+  const std::atomic<bool>* cancelled = nullptr;
+  /// A write that may be run again when nobody knows whether it was done.
+  bool idempotent = false;
+
+  /// Called once, on the pool's thread, when `status` and `rows` are there.
+  std::function<void()> done;
+
+  absl::Status status;
+  Rows rows;
+  /// What went wrong in the database's words and state: for logs and metrics, never for callers.
+  std::string sqlstate;
+  std::string database_message;
+  /// When the answer is from the database: from sending to receiving. A statement's own time is
+  /// known only when it ran alone: the others of a batch are answered with it.
+  Clock::duration run_time{};
+  bool solo = false;
+  int attempts = 0;
+};
+
+}  // namespace twi::sql

@@ -1,0 +1,104 @@
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "sql/connection.h"
+#include "sql/execution.h"
+
+namespace twi::sql {
+
+/// One connection shared by many callers. What gathers while a batch is under way is the next
+/// batch: its statements are sent together behind one Sync, and so are one transaction.
+///
+/// Nobody is answered before the Sync. When a statement fails, the answers of a read batch that are
+/// already there stand, and everything else runs again in parts, so that a failure is its own
+/// caller's alone. Reads and writes have lanes of their own: a failing read must not undo a write.
+///
+/// Everything but Submit and waiting() is called on the loop's thread.
+class Lane : private Connection::Listener {
+ public:
+  enum class Kind { kRead, kWrite };
+
+  /// `lost` is called when the connection is gone; a new one comes by Attach.
+  Lane(Kind kind, asio::io_context& loop, std::function<void(DatabaseError)> lost);
+  ~Lane() override;
+
+  /// Takes an execution, from any thread. False when it is refused, because the database is down or
+  /// too many wait: its status says why, and `done` is not called.
+  bool Submit(Execution* execution);
+
+  /// How many executions wait for a batch. Any thread.
+  int waiting() const;
+
+  Kind kind() const { return kind_; }
+  bool connected() const { return connection_ != nullptr; }
+  bool busy() const { return !batch_.empty(); }
+
+  void Attach(std::shared_ptr<Connection> connection);
+  /// Answers everything that waits with `status`, and whatever is submitted until the next Attach.
+  void Refuse(const absl::Status& status);
+  /// Closes the connection; its batch is answered, or waits with the rest for Attach or Refuse.
+  void Close();
+
+ private:
+  using Batch = std::vector<Execution*>;
+
+  void OnRows(Rows rows) override;
+  void OnError(DatabaseError error) override;
+  void OnSkipped() override;
+  void OnSync(const DatabaseError* error) override;
+  void OnBroken(DatabaseError error) override;
+
+  /// Sends the next batch, if the lane is free and anything waits.
+  void Start();
+  /// The next batch: one that runs again, or what has gathered.
+  Batch Next();
+  /// Sends the statement_timeout that `batch` needs, when it is another one.
+  void SetTimeout(const Batch& batch);
+  /// Decides what each member of a failed batch gets: an answer or another run.
+  void Sort(Batch batch, const DatabaseError& error, size_t failed, Batch* answered);
+  /// Whether the failure of a member that ran alone, or was the culprit of a read batch, is to be
+  /// tried again rather than told.
+  bool WorthAnotherRun(const Execution& execution, const DatabaseError& error, bool alone) const;
+  void RunAgain(Batch batch);
+  /// Without its connection a batch runs again on the next one, if that may be; the rest is returned
+  /// to be answered.
+  Batch GiveUp(const DatabaseError& error);
+  static void Fail(Execution* execution, const DatabaseError& error);
+
+  const Kind kind_;
+  asio::io_context& loop_;
+  const std::function<void(DatabaseError)> lost_;
+  std::shared_ptr<Connection> connection_;
+
+  mutable std::mutex mutex_;
+  /// What waits. Guarded by mutex_.
+  std::deque<Execution*> queue_;
+  /// The loop has nothing to do for this lane and must be woken. Guarded by mutex_.
+  bool asleep_ = true;
+  /// Why submissions are refused. Guarded by mutex_.
+  absl::Status refusal_;
+
+  /// Batches that failed as a whole and run again in parts, before anything new.
+  std::deque<Batch> again_;
+  /// Under way.
+  Batch batch_;
+  Clock::time_point sent_at_;
+  /// The member whose answer is due next.
+  size_t position_ = 0;
+  /// The member that failed, and why.
+  std::optional<size_t> failed_;
+  DatabaseError error_;
+  /// The answers due next are those of the statement that sets the timeout.
+  bool setting_timeout_ = false;
+  /// statement_timeout of the connection.
+  std::chrono::milliseconds timeout_{0};
+};
+
+}  // namespace twi::sql

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "sql/rows.h"
+
+namespace twi::sql {
+
+/// A statement that connections prepare under its name, once each. It never changes and outlives
+/// every execution.
+struct Statement {
+  std::string name;  ///< At most 63 bytes: `QuotesService/GetQuote`.
+  std::string text;  ///< With placeholders $1, $2, ….
+  bool read_only = true;
+};
+
+/// A statement as written, its `:name` placeholders turned into $1, $2, ….
+struct BoundText {
+  std::string text;
+  /// The name behind $1, $2, …: `serial_id`, `message.content`, `page.size`. Each is there once.
+  std::vector<std::string> names;
+};
+
+/// Turns `:name` and `:name.of.field` into $1, $2, …; a name stands for one placeholder wherever it
+/// is repeated. PostgreSQL's own scanner finds them, so that casts (`::`), `:=`, literals, quoted
+/// names, comments and dollar quotes are left alone.
+///
+/// A `:` begins a placeholder when a word (plain, not quoted; keywords too) follows it at once and
+/// no operand stands right before it: no word, number, literal, `)` or `]`. So the `:` of a slice
+/// written close (`a[lo:hi]`, `a[1:n]`) or apart (`a[lo : hi]`) stays, and `a[:lo : :hi]` has two
+/// placeholders; `a[:n]` is the element at placeholder n (the slice up to column n is `a[: n]`).
+///
+/// `fixed` are names that a text replaces instead of a number, `page.after` -> `true`; the names in
+/// that text are bound in their turn.
+///
+/// INVALID_ARGUMENT with the scanner's words when the text cannot be scanned, and when it has names
+/// beside placeholders that were numbers already.
+absl::StatusOr<BoundText> BindNames(
+    std::string_view text, const std::vector<std::pair<std::string, std::string>>& fixed = {});
+
+/// A result column as the database describes it.
+struct Column {
+  std::string name;
+  Oid type = 0;
+  /// The column of a table that this is, or 0 when it is an expression.
+  Oid table = 0;
+  int attribute = 0;
+  /// The column's table declares it NOT NULL. Outer joins may still make it NULL.
+  bool not_null = false;
+};
+
+/// What the database makes of a statement.
+struct Description {
+  std::vector<Oid> parameters;
+  std::vector<Column> columns;
+};
+
+}  // namespace twi::sql

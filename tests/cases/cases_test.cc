@@ -1,0 +1,171 @@
+// Runs tests/cases/<service>.textproto: each case is a test `Cases.<service>_<name>`.
+
+#include <google/protobuf/text_format.h>
+#include <google/protobuf/util/message_differencer.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <set>
+#include <sstream>
+
+#include "absl/status/status.h"
+#include "proto/descriptor_names.h"
+#include "tests/support/running_server.h"
+#include "twi/test/v1/case.pb.h"
+
+namespace twi::testing {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using google::protobuf::util::MessageDifferencer;
+using twi::test::v1::Answer;
+using twi::test::v1::Case;
+
+std::unique_ptr<Message> Unpack(const google::protobuf::Any& any) {
+  const std::string name = any.type_url().substr(any.type_url().rfind('/') + 1);
+  const auto* type =
+      google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(name);
+  if (type == nullptr) return nullptr;
+  std::unique_ptr<Message> message(
+      google::protobuf::MessageFactory::generated_factory()->GetPrototype(type)->New());
+  message->ParseFromString(any.value());
+  return message;
+}
+
+/// Leaves out the fields at paths such as `quote.time`; in lists, of every element.
+class IgnorePaths : public MessageDifferencer::IgnoreCriteria {
+ public:
+  explicit IgnorePaths(const google::protobuf::RepeatedPtrField<std::string>& paths)
+      : paths_(paths.begin(), paths.end()) {}
+
+  bool IsIgnored(const Message&, const Message&, const FieldDescriptor* field,
+                 const std::vector<MessageDifferencer::SpecificField>& parents) override {
+    std::string path;
+    for (const auto& parent : parents) path += parent.field->name() + ".";
+    return paths_.contains(path + field->name());
+  }
+
+ private:
+  std::set<std::string> paths_;
+};
+
+const google::protobuf::MethodDescriptor* MethodOf(const std::string& name) {
+  for (const auto* service : DataServices()) {
+    for (int i = 0; i < service->method_count(); ++i) {
+      if (OperationName(service->method(i)) == name) return service->method(i);
+    }
+  }
+  return nullptr;
+}
+
+class CaseTest : public ::testing::Test {
+ public:
+  explicit CaseTest(Case given) : case_(std::move(given)) {}
+
+  void TestBody() override {
+    const auto* method = MethodOf(case_.method());
+    ASSERT_NE(method, nullptr) << "no method " << case_.method();
+    if (!case_.given().empty()) server_.database().Run(case_.given());
+    Expect(*method, case_.answer());
+    // Once more: the second answer may come from a cache.
+    if (!case_.once()) Expect(*method, case_.answer());
+    if (!case_.change().empty()) {
+      server_.database().Run(case_.change());
+      Expect(*method, case_.changed());
+    }
+    if (!case_.look().empty()) {
+      EXPECT_EQ(server_.database().Value(case_.look()), case_.found()) << case_.look();
+    }
+  }
+
+ private:
+  void Expect(const google::protobuf::MethodDescriptor& method, const Answer& answer) {
+    const auto request = Unpack(case_.request());
+    ASSERT_NE(request, nullptr) << "no type " << case_.request().type_url();
+    ASSERT_EQ(request->GetDescriptor(), method.input_type());
+    std::unique_ptr<Message> response(google::protobuf::MessageFactory::generated_factory()
+                                          ->GetPrototype(method.output_type())
+                                          ->New());
+    const grpc::Status status = server_.Call(
+        "/" + method.service()->full_name() + "/" + method.name(), *request, response.get());
+    const auto code = static_cast<absl::StatusCode>(status.error_code());
+    if (!answer.code().empty()) {
+      EXPECT_EQ(absl::StatusCodeToString(code), answer.code()) << status.error_message();
+      const ErrorDetails details = DetailsOf(status);
+      EXPECT_EQ(details.info.domain(), "data.twi");
+      EXPECT_EQ(details.info.reason(), answer.reason());
+      std::vector<std::string> fields;
+      for (const auto& violation : details.bad_request.field_violations()) {
+        fields.push_back(violation.field());
+      }
+      EXPECT_EQ(fields, std::vector<std::string>(answer.field().begin(), answer.field().end()));
+      return;
+    }
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    const auto expected = Unpack(answer.response());
+    ASSERT_NE(expected, nullptr) << "no type " << answer.response().type_url();
+    MessageDifferencer differencer;
+    differencer.AddIgnoreCriteria(new IgnorePaths(answer.ignore()));
+    std::string differences;
+    differencer.ReportDifferencesToString(&differences);
+    EXPECT_TRUE(differencer.Compare(*expected, *response)) << differences;
+  }
+
+  const Case case_;
+  RunningServer server_;
+};
+
+/// Every method has a case.
+class CoverageTest : public ::testing::Test {
+ public:
+  explicit CoverageTest(std::set<std::string> methods) : methods_(std::move(methods)) {}
+
+  void TestBody() override {
+    for (const auto* service : DataServices()) {
+      for (int i = 0; i < service->method_count(); ++i) {
+        EXPECT_TRUE(methods_.contains(OperationName(service->method(i))))
+            << OperationName(service->method(i)) << " has no case in tests/cases";
+      }
+    }
+  }
+
+ private:
+  const std::set<std::string> methods_;
+};
+
+void RegisterCases(const std::string& folder) {
+  std::set<std::string> methods;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".textproto") continue;
+    std::ostringstream text;
+    text << std::ifstream(entry.path()).rdbuf();
+    twi::test::v1::Cases cases;
+    if (!google::protobuf::TextFormat::ParseFromString(text.str(), &cases)) {
+      std::cerr << entry.path() << " is not a Cases message" << std::endl;
+      std::exit(1);
+    }
+    for (const Case& given : cases.case_()) {
+      methods.insert(given.method());
+      std::string name = entry.path().stem().string() + "_" + given.name();
+      std::replace_if(
+          name.begin(), name.end(), [](char c) { return !std::isalnum(c); }, '_');
+      ::testing::RegisterTest("Cases", name.c_str(), nullptr, nullptr, entry.path().c_str(), 0,
+                              [given]() -> ::testing::Test* { return new CaseTest(given); });
+    }
+  }
+  ::testing::RegisterTest("Cases", "EveryMethodHasOne", nullptr, nullptr, __FILE__, __LINE__,
+                          [methods]() -> ::testing::Test* { return new CoverageTest(methods); });
+}
+
+}  // namespace
+}  // namespace twi::testing
+
+int main(int argc, char** argv) {
+  ::testing::InitGoogleTest(&argc, argv);
+  twi::testing::RegisterCases(TWI_CASES_FOLDER);
+  return RUN_ALL_TESTS();
+}

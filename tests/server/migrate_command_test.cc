@@ -1,0 +1,129 @@
+#include "server/migrate_command.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sysexits.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "sql/embedded_text.h"
+#include "tests/support/database.h"
+
+namespace twi::server {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::MatchesRegex;
+
+struct Outcome {
+  int code;
+  std::string out;
+  std::string err;
+};
+
+Outcome Migrate(const std::string& dsn, const std::vector<std::string>& arguments) {
+  std::ostringstream out;
+  std::ostringstream err;
+  const int code = MigrateCommand(dsn, arguments, out, err);
+  return {code, out.str(), err.str()};
+}
+
+TEST(MigrateCommandTest, GoesUpAndDownALineAStep) {
+  testing::Database database;
+  const std::string& dsn = database.dsn();
+  const std::string last = std::to_string(kMigrations.size());
+
+  EXPECT_THAT(Migrate(dsn, {"history"}).out,
+              HasSubstr("0001_quotes                      not applied"));
+  const Outcome up = Migrate(dsn, {"up"});
+  EXPECT_EQ(up.code, EX_OK) << up.err;
+  EXPECT_THAT(up.out,
+              MatchesRegex("up   0001_quotes +[0-9.]+ ms\nup   0002_messages +[0-9.]+ ms\n.*"));
+  EXPECT_EQ(Migrate(dsn, {"up"}).out, "nothing to do\n");
+  EXPECT_EQ(Migrate(dsn, {"current"}).out, last + "\n");
+  EXPECT_THAT(Migrate(dsn, {"history"}).out,
+              MatchesRegex("0001_quotes +[0-9]+-[0-9]+-[0-9]+T[0-9:]+Z  [0-9.]+ ms\n.*"));
+
+  EXPECT_EQ(Migrate(dsn, {"to", "1"}).code, EX_OK);
+  EXPECT_EQ(Migrate(dsn, {"current"}).out, "1\n");
+  EXPECT_THAT(Migrate(dsn, {"down", "1"}).out, MatchesRegex("down 0001_quotes +[0-9.]+ ms\n"));
+  EXPECT_EQ(Migrate(dsn, {"current"}).out, "0\n");
+}
+
+TEST(MigrateCommandTest, CheckIsDataErrorWhenTheSchemaDiffers) {
+  testing::Database database;
+  const std::string& dsn = database.dsn();
+  EXPECT_EQ(Migrate(dsn, {"check"}).code, EX_DATAERR);
+  ASSERT_EQ(Migrate(dsn, {"up"}).code, EX_OK);
+  EXPECT_EQ(Migrate(dsn, {"check"}).code, EX_OK);
+  database.Run("alter table quotes drop author");
+  const Outcome check = Migrate(dsn, {"check"});
+  EXPECT_EQ(check.code, EX_DATAERR);
+  EXPECT_EQ(check.out, "column quotes.author is missing\n");
+}
+
+TEST(MigrateCommandTest, ARefusalIsADataErrorInTheDatabasesWords) {
+  testing::Database database;
+  database.Run("create table quotes (id bigint)");
+  const Outcome up = Migrate(database.dsn(), {"up"});
+  EXPECT_EQ(up.code, EX_DATAERR);
+  EXPECT_THAT(up.out, IsEmpty());
+  EXPECT_THAT(up.err, HasSubstr("0001_quotes"));
+  EXPECT_THAT(up.err, HasSubstr("relation \"quotes\" already exists"));
+}
+
+TEST(MigrateCommandTest, NoDatabaseIsUnavailable) {
+  for (const char* command : {"up", "current", "history", "check"}) {
+    const Outcome outcome = Migrate("host=/nonexistent dbname=x", {command});
+    EXPECT_EQ(outcome.code, EX_UNAVAILABLE);
+    EXPECT_THAT(outcome.err, HasSubstr("/nonexistent"));
+  }
+}
+
+TEST(MigrateCommandTest, WrongArgumentsAreUsage) {
+  testing::Database database;
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {},
+           {"sideways"},
+           {"up", "1"},
+           {"down"},
+           {"down", "one"},
+           {"down", "0"},
+           {"down", "1"},
+           {"to"},
+           {"to", "9999"},
+           {"to", "-1"},
+           {"new"},
+           {"new", "../Evil"},
+       }) {
+    const Outcome outcome = Migrate(database.dsn(), arguments);
+    EXPECT_EQ(outcome.code, EX_USAGE) << ::testing::PrintToString(arguments);
+    EXPECT_FALSE(outcome.err.empty());
+  }
+}
+
+TEST(MigrateCommandTest, NewBeginsTheNextMigration) {
+  const fs::path before = fs::current_path();
+  std::string tree = ::testing::TempDir() + "/new_migration.XXXXXX";
+  ASSERT_NE(mkdtemp(tree.data()), nullptr);
+  fs::current_path(tree);
+  EXPECT_EQ(Migrate("", {"new", "polls"}).code, EX_NOINPUT);
+  fs::create_directories("sql/migrations");
+  std::ofstream("sql/migrations/0007_old.sql") << "-- up\n";
+  const Outcome outcome = Migrate("", {"new", "polls"});
+  EXPECT_EQ(outcome.code, EX_OK) << outcome.err;
+  EXPECT_EQ(outcome.out, "sql/migrations/0008_polls.sql\n");
+  std::stringstream text;
+  text << std::ifstream("sql/migrations/0008_polls.sql").rdbuf();
+  EXPECT_THAT(text.str(), HasSubstr("\n-- up\n\n-- down\n"));
+  fs::current_path(before);
+  fs::remove_all(tree);
+}
+
+}  // namespace
+}  // namespace twi::server

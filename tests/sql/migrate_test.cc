@@ -1,0 +1,338 @@
+#include "sql/migrate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "tests/support/database.h"
+
+namespace twi::sql {
+namespace {
+
+using testing::Database;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+const std::vector<EmbeddedText> kPeople = {
+    {"0001_people.sql", R"(-- Who there is.
+-- up
+create table people (id bigserial primary key, name text not null default 'nobody');
+create index people_name on people (name);
+-- down
+drop table people;
+)"},
+    {"0002_pets.sql", R"(-- up
+create table pets (
+  id bigint primary key,
+  owner bigint not null constraint pets_owner references people (id),
+  size integer,
+  age integer,
+  large boolean generated always as (size > 10) stored
+);
+create view pet_names as select pets.id, people.name from pets join people on people.id = owner;
+create function pet_count() returns bigint language sql as $$ select count(*) from pets $$;
+create function keep() returns trigger language plpgsql as $$ begin return new; end $$;
+create trigger sizing before update on pets for each row execute function keep();
+create sequence tickets;
+-- down
+drop sequence tickets;
+drop function pet_count();
+drop view pet_names;
+drop table pets;
+drop function keep();
+)"},
+};
+
+Migrations Load(const Database& database, const std::vector<EmbeddedText>& texts) {
+  auto migrations = Migrations::Load(database.dsn(), texts);
+  EXPECT_TRUE(migrations.ok()) << migrations.status();
+  return *std::move(migrations);
+}
+
+std::vector<EmbeddedText> First(int count) { return {kPeople.begin(), kPeople.begin() + count}; }
+
+/// The steps a call reported, `+name` or `-name`.
+struct Steps {
+  std::vector<std::string> names;
+  Migrations::Report report() {
+    return [this](const MigrationStep& step) {
+      EXPECT_GT(step.duration, absl::ZeroDuration());
+      names.push_back((step.up ? "+" : "-") + step.name);
+    };
+  }
+};
+
+TEST(MigrateTest, UpAppliesWhatIsMissingOnce) {
+  Database database;
+  Steps first;
+  ASSERT_TRUE(Load(database, First(1)).Up(first.report()).ok());
+  EXPECT_THAT(first.names, ElementsAre("+0001_people"));
+
+  const Migrations migrations = Load(database, kPeople);
+  EXPECT_EQ(migrations.Latest(), 2);
+  EXPECT_EQ(migrations.Pending().value(), 1);
+  Steps second;
+  ASSERT_TRUE(migrations.Up(second.report()).ok());
+  EXPECT_THAT(second.names, ElementsAre("+0002_pets"));
+  EXPECT_EQ(migrations.Pending().value(), 0);
+  Steps third;
+  ASSERT_TRUE(migrations.Up(third.report()).ok());
+  EXPECT_THAT(third.names, IsEmpty());
+  EXPECT_EQ(database.Value("select pet_count()"), "0");
+}
+
+TEST(MigrateTest, HistoryTellsWhatWasAppliedWhen) {
+  Database database;
+  const Migrations migrations = Load(database, kPeople);
+  EXPECT_THAT(migrations.History().value(), IsEmpty());
+  EXPECT_EQ(migrations.Current().value(), 0);
+  ASSERT_TRUE(migrations.Up({}).ok());
+
+  const std::vector<AppliedMigration> history = migrations.History().value();
+  ASSERT_EQ(history.size(), 2u);
+  EXPECT_EQ(history[1].number, 2);
+  EXPECT_EQ(history[1].name, "0002_pets");
+  EXPECT_GT(history[1].duration, absl::ZeroDuration());
+  EXPECT_LT(absl::AbsDuration(absl::Now() - history[1].applied_at), absl::Minutes(1));
+}
+
+TEST(MigrateTest, DownUndoesTheLast) {
+  Database database;
+  const Migrations migrations = Load(database, kPeople);
+  ASSERT_TRUE(migrations.Up({}).ok());
+  Steps steps;
+  ASSERT_TRUE(migrations.Down(1, steps.report()).ok());
+  EXPECT_THAT(steps.names, ElementsAre("-0002_pets"));
+  EXPECT_EQ(migrations.Current().value(), 1);
+  EXPECT_EQ(database.Value("select to_regclass('pets') is null"), "t");
+  EXPECT_EQ(migrations.Down(2, {}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(migrations.Down(0, {}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(migrations.Current().value(), 1);
+}
+
+TEST(MigrateTest, ToGoesBothWays) {
+  Database database;
+  const Migrations migrations = Load(database, kPeople);
+  Steps steps;
+  ASSERT_TRUE(migrations.To(1, steps.report()).ok());
+  ASSERT_TRUE(migrations.To(2, steps.report()).ok());
+  ASSERT_TRUE(migrations.To(0, steps.report()).ok());
+  EXPECT_THAT(steps.names, ElementsAre("+0001_people", "+0002_pets", "-0002_pets", "-0001_people"));
+  EXPECT_EQ(migrations.Current().value(), 0);
+  EXPECT_EQ(migrations.To(3, {}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(migrations.To(-1, {}).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(MigrateTest, AFailedMigrationLeavesNothing) {
+  Database database;
+  std::vector<EmbeddedText> texts = kPeople;
+  texts.push_back({"0003_broken.sql",
+                   "-- up\ncreate table half (id bigint);\nselect 1 / 0;\n-- down\nselect 1;\n"});
+  const Migrations migrations = Load(database, texts);
+  Steps steps;
+  const absl::Status status = migrations.Up(steps.report());
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("0003_broken"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("division by zero"));
+  EXPECT_THAT(steps.names, ElementsAre("+0001_people", "+0002_pets"));
+  EXPECT_EQ(migrations.Current().value(), 2);
+  EXPECT_EQ(database.Value("select to_regclass('half') is null"), "t");
+}
+
+TEST(MigrateTest, TwoUpsAtOnceApplyEachOnce) {
+  Database database;
+  std::vector<EmbeddedText> texts = kPeople;
+  // Long enough for both to be there before either is done.
+  texts.push_back({"0003_slow.sql", "-- up\nselect pg_sleep(0.3);\n-- down\nselect 1;\n"});
+  const Migrations migrations = Load(database, texts);
+  Steps steps[2];
+  absl::Status statuses[2];
+  std::thread other([&] { statuses[1] = migrations.Up(steps[1].report()); });
+  statuses[0] = migrations.Up(steps[0].report());
+  other.join();
+  EXPECT_TRUE(statuses[0].ok()) << statuses[0];
+  EXPECT_TRUE(statuses[1].ok()) << statuses[1];
+  EXPECT_EQ(steps[0].names.size() + steps[1].names.size(), 3u);
+  EXPECT_EQ(migrations.Current().value(), 3);
+}
+
+TEST(MigrateTest, AChangedMigrationIsNamed) {
+  Database database;
+  ASSERT_TRUE(Load(database, kPeople).Up({}).ok());
+  std::vector<EmbeddedText> texts = kPeople;
+  texts[0].text = "-- up\ncreate table people (id bigint);\n-- down\ndrop table people;\n";
+  const Migrations migrations = Load(database, texts);
+  for (const absl::Status& status : {migrations.Up({}), migrations.Down(1, {}),
+                                     migrations.Check().status(), migrations.Pending().status()}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("0001_people was changed"));
+  }
+}
+
+TEST(MigrateTest, CommentsAndWayDownMayChange) {
+  Database database;
+  ASSERT_TRUE(Load(database, First(1)).Up({}).ok());
+  std::string text = "-- Other words.\n" + std::string(kPeople[0].text) + "select 1;\n";
+  EXPECT_EQ(Load(database, {{"0001_people.sql", text}}).Pending().value(), 0);
+}
+
+TEST(MigrateTest, ANewerDatabaseIsLeftAlone) {
+  Database database;
+  ASSERT_TRUE(Load(database, kPeople).Up({}).ok());
+  const Migrations old = Load(database, First(1));
+  for (const absl::Status& status : {old.Up({}), old.To(0, {}), old.Pending().status()}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("newer than this program"));
+  }
+  EXPECT_EQ(Load(database, kPeople).Current().value(), 2);
+}
+
+TEST(MigrateTest, AnotherHistoryIsLeftAlone) {
+  Database database;
+  ASSERT_TRUE(Load(database, First(1)).Up({}).ok());
+  const absl::Status status = Load(database, {{"0001_others.sql", kPeople[0].text}}).Up({});
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("0001_people where 0001_others"));
+}
+
+TEST(MigrateTest, NoDatabaseIsUnavailable) {
+  auto migrations = Migrations::Load("host=/nonexistent dbname=x", kPeople);
+  ASSERT_TRUE(migrations.ok());
+  EXPECT_EQ(migrations->Up({}).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(migrations->Current().status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST(MigrateTest, ALostConnectionIsUnavailable) {
+  Database database;
+  const Migrations migrations =
+      Load(database, {{"0001_suicide.sql",
+                       "-- up\ncreate table half (id bigint);"
+                       "select pg_terminate_backend(pg_backend_pid());\n-- down\nselect 1;\n"}});
+  EXPECT_EQ(migrations.Up({}).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(migrations.Current().value(), 0);
+  EXPECT_EQ(database.Value("select to_regclass('half') is null"), "t");
+}
+
+TEST(MigrateTest, TextsThatAreNoMigrationsAreRefused) {
+  const std::string_view good = "-- up\nselect 1;\n-- down\nselect 1;\n";
+  EXPECT_TRUE(Migrations::Load("", {{"0001_a.sql", good}}).ok());
+  for (const EmbeddedText& text : std::vector<EmbeddedText>{
+           {"first.sql", good},
+           {"1_a.sql", good},
+           {"0002_a.sql", good},
+           {"0001_a.sql", "-- up\nselect 1;\n"},
+           {"0001_a.sql", "select 1;\n-- down\nselect 1;\n"},
+       }) {
+    EXPECT_EQ(Migrations::Load("", {text}).status().code(), absl::StatusCode::kInternal)
+        << text.name << "\n"
+        << text.text;
+  }
+}
+
+TEST(MigrateTest, CheckNamesWhatIsNotApplied) {
+  Database database;
+  ASSERT_TRUE(Load(database, First(1)).Up({}).ok());
+  EXPECT_THAT(Load(database, kPeople).Check().value(),
+              ElementsAre("migration 0002_pets is not applied"));
+}
+
+struct Drift {
+  const char* change;
+  const char* sentence;  ///< A part of the one difference told.
+};
+
+void PrintTo(const Drift& drift, std::ostream* out) { *out << drift.change; }
+
+class MigrateDriftTest : public ::testing::TestWithParam<Drift> {};
+
+TEST_P(MigrateDriftTest, IsTold) {
+  Database database;
+  const Migrations migrations = Load(database, kPeople);
+  ASSERT_TRUE(migrations.Up({}).ok());
+  ASSERT_THAT(migrations.Check().value(), IsEmpty());
+  database.Run(GetParam().change);
+  EXPECT_THAT(migrations.Check().value(), ElementsAre(HasSubstr(GetParam().sentence)));
+  EXPECT_EQ(database.Value("select to_regnamespace('twi_data_check') is null"), "t");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, MigrateDriftTest,
+    ::testing::Values(
+        Drift{"create table extra (id bigserial primary key)",
+              "table extra is there, and no migration makes it"},
+        Drift{"alter table pets set unlogged", "table pets is `unlogged`"},
+        Drift{"alter table people add hat text",
+              "column people.hat is there, and no migration makes it"},
+        Drift{"alter table pets drop large", "column pets.large is missing"},
+        Drift{"alter table pets alter age type smallint",
+              "column pets.age is `smallint`, the migrations make it `integer`"},
+        Drift{"alter table people alter name drop not null",
+              "column people.name is `text default 'nobody'::text`"},
+        Drift{"alter table people alter name drop default",
+              "column people.name is `text not null`"},
+        Drift{"alter table pets alter large drop expression", "column pets.large is `boolean`"},
+        Drift{"alter table pets drop constraint pets_owner",
+              "constraint pets_owner of table pets is missing"},
+        Drift{"alter table people add constraint named check (name <> '')",
+              "constraint named of table people is there"},
+        Drift{"drop index people_name", "index people_name is missing"},
+        Drift{"drop index people_name; create index people_name on people (lower(name))",
+              "lower(name)"},
+        Drift{"create index people_twice on people (name)", "index people_twice is there"},
+        Drift{"update pg_index set indisvalid = false where indexrelid = 'people_name'::regclass",
+              "(invalid)"},
+        Drift{"drop sequence tickets", "sequence tickets is missing"},
+        Drift{"alter sequence tickets increment 2", "increment 2"},
+        Drift{"create or replace view pet_names as select pets.id, 'x' || name as name"
+              " from pets join people on people.id = owner",
+              "view pet_names is"},
+        Drift{"create or replace function pet_count() returns bigint language sql as 'select "
+              "7::int8'",
+              "function pet_count() is"},
+        Drift{"drop trigger sizing on pets", "trigger sizing of table pets is missing"},
+        Drift{"alter table pets disable trigger sizing", "(disabled)"}));
+
+TEST(MigrateTest, ExtensionsAreNotDrift) {
+  Database database;
+  const Migrations migrations = Load(database, kPeople);
+  ASSERT_TRUE(migrations.Up({}).ok());
+  database.Run("create extension pg_trgm; create extension pg_stat_statements");
+  EXPECT_THAT(migrations.Check().value(), IsEmpty());
+}
+
+TEST(MigrateTest, OursGoUpAndDownAndLeaveNothing) {
+  Database database;
+  auto migrations = Migrations::Load(database.dsn());
+  ASSERT_TRUE(migrations.ok()) << migrations.status();
+  ASSERT_GE(migrations->Latest(), 2);
+  ASSERT_TRUE(migrations->Up({}).ok());
+  EXPECT_THAT(migrations->Check().value(), IsEmpty());
+  for (int number = migrations->Latest() - 1; number >= 0; --number) {
+    ASSERT_TRUE(migrations->Down(1, {}).ok());
+    EXPECT_EQ(migrations->Check().value().size(),
+              static_cast<size_t>(migrations->Latest() - number));
+  }
+  ASSERT_TRUE(migrations->Up({}).ok());
+  EXPECT_THAT(migrations->Check().value(), IsEmpty());
+}
+
+TEST(MigrateTest, OursHaveNoDuplicateIndexes) {
+  Database database;
+  auto migrations = Migrations::Load(database.dsn());
+  ASSERT_TRUE(migrations.ok()) << migrations.status();
+  ASSERT_TRUE(migrations->Up({}).ok());
+  // A btree whose columns another one begins with is a duplicate.
+  EXPECT_EQ(database.Value(R"(
+      select coalesce(string_agg(a.indexrelid::regclass || ' in ' || b.indexrelid::regclass, ', '), '')
+      from pg_index a
+      join pg_index b on a.indrelid = b.indrelid and a.indexrelid <> b.indexrelid
+      join pg_class c on c.oid = a.indrelid and c.relnamespace = 'public'::regnamespace
+      where a.indpred is null and b.indpred is null and a.indexprs is null and b.indexprs is null
+        and b.indkey::text || ' ' like a.indkey::text || ' %')"),
+            "");
+}
+
+}  // namespace
+}  // namespace twi::sql

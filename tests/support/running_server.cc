@@ -1,0 +1,95 @@
+#include "tests/support/running_server.h"
+
+#include <cstdlib>
+#include <iostream>
+
+#include "google/rpc/status.pb.h"
+#include "proto/descriptor_names.h"
+#include "server/services/reflection.h"
+#include "server/wire.h"
+#include "sql/migrate.h"
+
+namespace twi::testing {
+namespace {
+
+template <typename T>
+T OrDie(absl::StatusOr<T> value) {
+  if (!value.ok()) {
+    std::cerr << value.status() << std::endl;
+    std::abort();
+  }
+  return *std::move(value);
+}
+
+void OrDie(const absl::Status& status) {
+  if (status.ok()) return;
+  std::cerr << status << std::endl;
+  std::abort();
+}
+
+}  // namespace
+
+RunningServer::RunningServer(const server::Pipeline::Options& options) {
+  OrDie(OrDie(sql::Migrations::Load(database_.dsn())).Up([](const sql::MigrationStep&) {}));
+  auto loaded = OrDie(repositories::Catalog::Load(database_.dsn(), kRepositories, DataServices()));
+  for (const auto& problem : loaded.problems) OrDie(absl::InternalError(problem.message));
+  catalog_ = std::move(loaded.catalog);
+  pool_ = std::make_unique<sql::Pool>(sql::PoolOptions{.dsn = database_.dsn()});
+  OrDie(pool_->WaitConnected(absl::Seconds(20)));
+  const std::vector<std::string> services = {"twi.data.v1.QuotesService"};
+  health_ = std::make_unique<server::HealthService>(services);
+  reflection_ = server::MakeReflectionV1(services);
+  pipeline_ = std::make_unique<server::Pipeline>(
+      options, catalog_.get(), pool_.get(),
+      std::vector<server::Service*>{health_.get(), reflection_.get()}, &metrics_);
+  server_ = OrDie(server::Server::Start("127.0.0.1:0", 1, pipeline_.get()));
+  health_->SetServing(true);
+  stub_ = std::make_unique<grpc::GenericStub>(
+      grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
+}
+
+RunningServer::~RunningServer() {
+  server_->Shutdown(absl::Seconds(5));
+  pool_->Stop();
+}
+
+grpc::Status RunningServer::Call(const std::string& path, const google::protobuf::Message& request,
+                                 google::protobuf::Message* response,
+                                 grpc::ClientContext* context) {
+  grpc::ByteBuffer bytes;
+  const grpc::Status status =
+      CallRaw(path, server::Buffer(request.SerializeAsString()), &bytes, context);
+  if (status.ok() && response != nullptr) OrDie(server::Parse(&bytes, response));
+  return status;
+}
+
+grpc::Status RunningServer::CallRaw(const std::string& path, const grpc::ByteBuffer& request,
+                                    grpc::ByteBuffer* response, grpc::ClientContext* context) {
+  grpc::ClientContext own;
+  if (context == nullptr) context = &own;
+  if (context->raw_deadline().tv_sec == gpr_inf_future(GPR_CLOCK_REALTIME).tv_sec) {
+    context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+  }
+  grpc::CompletionQueue queue;
+  const auto call = stub_->PrepareUnaryCall(context, path, request, &queue);
+  grpc::Status status;
+  call->StartCall();
+  call->Finish(response, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  return status;
+}
+
+ErrorDetails DetailsOf(const grpc::Status& status) {
+  ErrorDetails details;
+  google::rpc::Status rich;
+  rich.ParseFromString(status.error_details());
+  for (const auto& detail : rich.details()) {
+    detail.UnpackTo(&details.info) || detail.UnpackTo(&details.bad_request) ||
+        detail.UnpackTo(&details.retry);
+  }
+  return details;
+}
+
+}  // namespace twi::testing

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+
+#include "google/protobuf/message.h"
+#include "google/rpc/error_details.pb.h"
+#include "repositories/catalog.h"
+#include "server/metrics.h"
+#include "server/pipeline.h"
+#include "server/server.h"
+#include "server/services/health.h"
+#include "sql/pool.h"
+#include "tests/support/database.h"
+
+namespace twi::testing {
+
+/// The whole service in this process: a migrated database of its own, and the server on a free port
+/// of loopback.
+class RunningServer {
+ public:
+  explicit RunningServer(const server::Pipeline::Options& options = {});
+  ~RunningServer();
+
+  /// One unary call. `response` may be null when its content does not matter.
+  grpc::Status Call(const std::string& path, const google::protobuf::Message& request,
+                    google::protobuf::Message* response, grpc::ClientContext* context = nullptr);
+  /// The same with any bytes.
+  grpc::Status CallRaw(const std::string& path, const grpc::ByteBuffer& request,
+                       grpc::ByteBuffer* response, grpc::ClientContext* context = nullptr);
+
+  const Database& database() const { return database_; }
+  sql::Pool& pool() { return *pool_; }
+  server::HealthService& health() { return *health_; }
+  const server::Metrics& metrics() const { return metrics_; }
+  server::Server& server() { return *server_; }
+  grpc::GenericStub& stub() { return *stub_; }
+
+ private:
+  Database database_;
+  server::Metrics metrics_{{"test", "test", grpc::Version()}};
+  std::unique_ptr<repositories::Catalog> catalog_;
+  std::unique_ptr<sql::Pool> pool_;
+  std::unique_ptr<server::HealthService> health_;
+  std::unique_ptr<server::Service> reflection_;
+  std::unique_ptr<server::Pipeline> pipeline_;
+  std::unique_ptr<server::Server> server_;
+  std::unique_ptr<grpc::GenericStub> stub_;
+};
+
+/// What an error's details hold: the ErrorInfo, and the fields of its BadRequest.
+struct ErrorDetails {
+  google::rpc::ErrorInfo info;
+  google::rpc::BadRequest bad_request;
+  google::rpc::RetryInfo retry;
+};
+ErrorDetails DetailsOf(const grpc::Status& status);
+
+}  // namespace twi::testing
