@@ -191,12 +191,12 @@ bool Catalog::Loader::BindText(Draft* draft) {
   const Stanza& stanza = *draft->stanza;
   const auto bind = [&](const Replacements& fixed, sql::BoundText* out) {
     auto bound = sql::BindNames(stanza.text, fixed);
-    if (bound.ok()) {
-      *out = *std::move(bound);
-    } else {
+    if (!bound.ok()) {
       Problem(*draft, std::string(bound.status().message()));
+      return false;
     }
-    return bound.ok();
+    *out = *std::move(bound);
+    return true;
   };
   if (!bind({}, &draft->first)) return false;
   const std::set<std::string> names(draft->first.names.begin(), draft->first.names.end());
@@ -220,8 +220,9 @@ void Catalog::Loader::CheckAnalysis(const Draft& draft) {
                                        " statements: write one, with common table expressions"));
   }
   if (analysis.kind == sql::Analysis::Kind::kOther) {
-    return Problem(draft,
-                   "is none of select, insert, update, delete, merge: a shared connection runs no other");
+    return Problem(
+        draft,
+        "is none of select, insert, update, delete, merge: a shared connection runs no other");
   }
   if (analysis.star) Problem(draft, "selects `*`: name the columns");
   for (const std::string& function : analysis.functions) {

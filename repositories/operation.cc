@@ -8,7 +8,6 @@
 
 namespace twi::repositories {
 
-using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
 absl::Status Operation::Bind(const Message& request, sql::Execution* execution) const {

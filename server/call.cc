@@ -2,7 +2,7 @@
 
 #include "server/pipeline.h"
 
-#if defined(__SANITIZE_THREAD__)
+#ifdef TWI_THREAD_SANITIZER
 extern "C" void AnnotateHappensBefore(const char* file, int line, const volatile void* address);
 extern "C" void AnnotateHappensAfter(const char* file, int line, const volatile void* address);
 #else
@@ -98,12 +98,15 @@ void Call::OnCancel(std::function<void()> listener) {
 }
 
 void Call::Finish(const grpc::Status& status) {
+  // Off the queue's thread both events may come before gRPC has returned from here.
+  holders_.fetch_add(1, std::memory_order_relaxed);
   const bool answer = status.ok() && method_ != nullptr && !method_->streaming();
   if (answer) {
     stream_.WriteAndFinish(response_, grpc::WriteOptions(), status, finished_event_.ToQueue());
   } else {
     stream_.Finish(status, finished_event_.ToQueue());
   }
+  Release();
 }
 
 void Call::OnFinished(bool) { Release(); }

@@ -123,18 +123,6 @@ bool SuitsSocket(const std::string& directory) {
 
 }  // namespace
 
-std::string DefaultEmbeddedDirectory() {
-  if (geteuid() == 0) return "/var/lib/twi-data";
-  std::string data = Variable("XDG_DATA_HOME");
-  // A relative one is to be ignored, says the standard.
-  if (!absl::StartsWith(data, "/")) {
-    std::string home = Variable("HOME");
-    if (const passwd* user = home.empty() ? getpwuid(geteuid()) : nullptr) home = user->pw_dir;
-    data = home + "/.local/share";
-  }
-  return data + "/twi-data";
-}
-
 absl::StatusOr<std::unique_ptr<EmbeddedPostgres>> EmbeddedPostgres::Start(
     const std::string& directory) {
   std::unique_ptr<EmbeddedPostgres> self(new EmbeddedPostgres);

@@ -9,10 +9,6 @@
 
 namespace twi::server {
 
-/// Where the embedded database lies when nobody says: `$XDG_DATA_HOME/twi-data`, by default
-/// `~/.local/share/twi-data`; as root `/var/lib/twi-data`.
-std::string DefaultEmbeddedDirectory();
-
 /// A PostgreSQL cluster of our own, for those who have none: kept in a directory, reached through a
 /// Unix socket in it by whoever may enter it (its owner; as root the user postgres owns it and runs
 /// the database), and ended with this process, also when that is killed. What was committed is

@@ -30,17 +30,13 @@ constexpr char kUsage[] = R"(usage: twi-data [COMMAND] [FLAGS]
 )";
 
 int Migrate(const Configuration& configuration, const std::vector<std::string>& words) {
-  const std::vector<std::string> arguments(words.begin() + 1, words.end());
-  // A new migration needs a name, not a database.
-  if (arguments.empty() || arguments[0] == "new") {
-    return MigrateCommand("", arguments, std::cout, std::cerr);
-  }
-  auto database = Database::Open(configuration);
-  if (!database.ok()) {
-    std::cerr << database.status().message() << '\n';
-    return EX_UNAVAILABLE;
-  }
-  return MigrateCommand(database->dsn, arguments, std::cout, std::cerr);
+  absl::StatusOr<Database> database;
+  const auto open = [&]() -> absl::StatusOr<std::string> {
+    database = Database::Open(configuration);
+    if (!database.ok()) return database.status();
+    return database->dsn;
+  };
+  return MigrateCommand(open, {words.begin() + 1, words.end()}, std::cout, std::cerr);
 }
 
 int Run(const std::vector<std::string>& arguments) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
@@ -119,19 +120,27 @@ int New(const std::string& name, std::ostream& out, std::ostream& err) {
 
 }  // namespace
 
-int MigrateCommand(const std::string& dsn, const std::vector<std::string>& arguments,
+int MigrateCommand(const OpenDsn& open, const std::vector<std::string>& arguments,
                    std::ostream& out, std::ostream& err) {
+  // How many operands each command takes.
+  static const std::map<std::string, size_t> kOperands = {
+      {"up", 0}, {"down", 1}, {"to", 1}, {"current", 0}, {"history", 0}, {"check", 0}, {"new", 1}};
   const std::string command = arguments.empty() ? "" : arguments[0];
-  const bool has_operand = command == "down" || command == "to" || command == "new";
+  const auto known = kOperands.find(command);
   int number = 0;
-  if (arguments.size() != (has_operand ? 2 : 1) ||
-      (has_operand && command != "new" && !absl::SimpleAtoi(arguments[1], &number))) {
+  if (known == kOperands.end() || arguments.size() != 1 + known->second ||
+      ((command == "down" || command == "to") && !absl::SimpleAtoi(arguments[1], &number))) {
     err << kUsage;
     return EX_USAGE;
   }
   if (command == "new") return New(arguments[1], out, err);
 
-  const absl::StatusOr<Migrations> migrations = Migrations::Load(dsn);
+  const absl::StatusOr<std::string> dsn = open();
+  if (!dsn.ok()) {
+    err << "twi-data migrate: " << dsn.status().message() << "\n";
+    return EX_UNAVAILABLE;
+  }
+  const absl::StatusOr<Migrations> migrations = Migrations::Load(*dsn);
   if (!migrations.ok()) return Fail(migrations.status(), err);
   if (command == "current") return Current(*migrations, out, err);
   if (command == "history") return History(*migrations, out, err);
@@ -149,11 +158,8 @@ int MigrateCommand(const std::string& dsn, const std::vector<std::string>& argum
     status = migrations->Up(report);
   } else if (command == "down") {
     status = migrations->Down(number, report);
-  } else if (command == "to") {
-    status = migrations->To(number, report);
   } else {
-    err << kUsage;
-    return EX_USAGE;
+    status = migrations->To(number, report);
   }
   if (!status.ok()) return Fail(status, err);
   if (steps == 0) out << "nothing to do\n";

@@ -30,18 +30,9 @@ absl::Status Unknown(const Call& call) {
                     "there is no method " + call.path());
 }
 
-/// What gRPC itself lets pass: a unary call is one message, of bounded size.
-absl::Status CheckReceived(Call& call, size_t limit) {
-  if (call.received() != 1) {
-    return sql::Error(absl::StatusCode::kUnimplemented, "CALL_REFUSED",
-                      call.received() == 0 ? "a unary call without a request"
-                                           : "a unary call with more than one request");
-  }
-  if (call.request().Length() > limit) {
-    return sql::Error(absl::StatusCode::kResourceExhausted, "MESSAGE_TOO_LARGE",
-                      absl::StrCat("the request is larger than ", limit, " bytes"));
-  }
-  return absl::OkStatus();
+absl::Status TooMany() {
+  return sql::Error(absl::StatusCode::kResourceExhausted, "OVERLOADED",
+                    "the server has too many calls");
 }
 
 }  // namespace
@@ -87,6 +78,7 @@ Detached Pipeline::Serve(Call& call) {
   std::string response;
   absl::Status status = co_await Answer(call, &response);
   if (status.ok()) call.response() = Buffer(std::move(response));
+  if (status.ok() && !call.method()->streaming()) call.metrics().Sent();
   RecordCall(call, status);
   call.Finish(ToGrpc(status, call.method() == nullptr ? "" : call.method()->name));
 }
@@ -96,42 +88,52 @@ Task<absl::Status> Pipeline::Answer(Call& call, std::string* response) {
   call.metrics().Started();
 
   // Who: everybody who can connect may call everything until principals exist.
+
   // Known method?
   if (method == nullptr) co_return Unknown(call);
 
-  // Admit.
-  if (calls() > kCallLimit) {
-    co_return sql::Error(absl::StatusCode::kResourceExhausted, "OVERLOADED",
-                         "the server has too many calls");
-  }
-  if (method->streaming()) {
-    Task<absl::Status> conversation = method->service->Converse(*method->descriptor, Stream(&call));
-    absl::Status ended = co_await conversation;
-    co_return ended;
-  }
-
   // Cached and valid: the place of the cache, before anything is parsed.
 
-  // Parse, validate.
-  absl::Status status = CheckReceived(call, options_.message_limit);
-  if (!status.ok()) co_return status;
-  method->metrics->Received();
+  // Parse, validate. A stream does so message by message.
   google::protobuf::Arena arena;
   Message* request = method->request->New(&arena);
-  status = Parse(&call.request(), request);
-  if (status.ok()) status = method->validator.Check(request);
+  absl::Status status;
+  if (!method->streaming()) status = Receive(call, request);
   if (!status.ok()) co_return status;
+
+  // Admit. How many statements wait is limited where they wait, in the lanes.
+  if (calls() > kCallLimit) co_return TooMany();
 
   // Run, encode.
   if (method->operation != nullptr) {
     status = co_await RunOperation(call, *request, response);
+  } else if (method->streaming()) {
+    Stream stream(&call);
+    status = co_await method->service->Converse(*method->descriptor, stream);
   } else {
     Message* answer = method->response->New(&arena);
     status = method->service->Answer(*method->descriptor, *request, answer);
     answer->AppendToString(response);
   }
-  if (status.ok()) method->metrics->Sent();
   co_return status;
+}
+
+absl::Status Pipeline::Receive(Call& call, Message* request) const {
+  // gRPC itself lets pass what is no unary call, and messages up to the limit of streams.
+  if (call.received() != 1) {
+    return sql::Error(absl::StatusCode::kUnimplemented, "CALL_REFUSED",
+                      call.received() == 0 ? "a unary call without a request"
+                                           : "a unary call with more than one request");
+  }
+  if (call.request().Length() > options_.message_limit) {
+    return sql::Error(
+        absl::StatusCode::kResourceExhausted, "MESSAGE_TOO_LARGE",
+        absl::StrCat("the request is larger than ", options_.message_limit, " bytes"));
+  }
+  call.metrics().Received();
+  absl::Status status = Parse(&call.request(), request);
+  if (status.ok()) status = call.method()->validator.Check(request);
+  return status;
 }
 
 Task<absl::Status> Pipeline::RunOperation(Call& call, const Message& request,

@@ -59,6 +59,8 @@ class Pipeline {
   Method& Add(const google::protobuf::MethodDescriptor& descriptor);
   /// From the received call to its status, the response's bytes appended to `response`.
   Task<absl::Status> Answer(Call& call, std::string* response);
+  /// Parses and validates what a unary call received.
+  absl::Status Receive(Call& call, google::protobuf::Message* request) const;
   /// What one statement answers.
   Task<absl::Status> RunOperation(Call& call, const google::protobuf::Message& request,
                                   std::string* response);

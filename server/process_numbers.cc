@@ -56,11 +56,11 @@ std::optional<ProcessNumbers> ReadProcess() {
   if (!in) return std::nullopt;
 
   const double ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
-  static const double boot_time = BootTime();
+  static const double kBootTime = BootTime();
   rlimit files{};
   getrlimit(RLIMIT_NOFILE, &files);
   return ProcessNumbers{.cpu_seconds = (user + system) / ticks,
-                        .start_time = boot_time + start / ticks,
+                        .start_time = kBootTime + start / ticks,
                         .resident_bytes = pages * sysconf(_SC_PAGESIZE),
                         .virtual_bytes = virtual_bytes,
                         .threads = threads,

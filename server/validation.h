@@ -36,8 +36,8 @@ class Validator {
   class Visit;
 
   Validator();
-  /// The checks of `type`, made when it is first asked for.
-  Type* Add(const google::protobuf::Descriptor* type);
+  /// The checks of a message type, made when it is first asked for.
+  Type* Add(const google::protobuf::Descriptor* descriptor);
   /// Leaves out fields whose messages have nothing to check.
   void Prune();
 

@@ -67,8 +67,8 @@ class Lane : private Connection::Listener {
   /// tried again rather than told.
   bool WorthAnotherRun(const Execution& execution, const DatabaseError& error, bool alone) const;
   void RunAgain(Batch batch);
-  /// Without its connection a batch runs again on the next one, if that may be; the rest is returned
-  /// to be answered.
+  /// Without its connection a batch runs again on the next one, if that may be; the rest is
+  /// returned to be answered.
   Batch GiveUp(const DatabaseError& error);
   static void Fail(Execution* execution, const DatabaseError& error);
 

@@ -298,17 +298,5 @@ TEST_F(EmbeddedPostgresTest, BinariesThatAreNotThereAreNamed) {
   EXPECT_THAT(message, HasSubstr("TWI_DATA_PG_BIN is " + root_));
 }
 
-TEST(DefaultEmbeddedDirectoryTest, FollowsTheUsersHome) {
-  if (geteuid() == 0) {
-    EXPECT_EQ(DefaultEmbeddedDirectory(), "/var/lib/twi-data");
-    return;
-  }
-  setenv("XDG_DATA_HOME", "/some/data", 1);
-  EXPECT_EQ(DefaultEmbeddedDirectory(), "/some/data/twi-data");
-  setenv("XDG_DATA_HOME", "relative", 1);
-  setenv("HOME", "/some/home", 1);
-  EXPECT_EQ(DefaultEmbeddedDirectory(), "/some/home/.local/share/twi-data");
-}
-
 }  // namespace
 }  // namespace twi::server

@@ -29,7 +29,7 @@ struct Outcome {
 Outcome Migrate(const std::string& dsn, const std::vector<std::string>& arguments) {
   std::ostringstream out;
   std::ostringstream err;
-  const int code = MigrateCommand(dsn, arguments, out, err);
+  const int code = MigrateCommand([&] { return dsn; }, arguments, out, err);
   return {code, out.str(), err.str()};
 }
 
