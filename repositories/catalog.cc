@@ -176,8 +176,12 @@ void Catalog::Loader::Draw(const Repository& repository, const Stanza& stanza,
     Problem(draft, absl::StrCat("`", OperationName(method), "` is longer than ", kNameLimit,
                                 " bytes, which prepared statements can be named by"));
   }
-  if (method->client_streaming() || method->server_streaming()) {
-    return Problem(draft, "streaming operations are not served yet: make the rpc unary");
+  if (method->client_streaming()) {
+    return Problem(draft,
+                   "streams in, which no operation does yet: take `stream` from its request");
+  }
+  if (method->server_streaming() && stanza.page.empty()) {
+    return Problem(draft, "streams out, which needs a `-- page:` line to read portions by");
   }
   if (!BindText(&draft)) return;
   auto analysis = sql::Analyse(draft.first.text);
@@ -283,8 +287,13 @@ std::unique_ptr<Operation> Catalog::Loader::Make(const Draft& draft, const sql::
     problems.push_back(absl::StrCat("nothing in the SQL uses the field ", field, " of ",
                                     request->name(), ": write `:", field, "`, or remove it"));
   }
-  if (draft.stanza->none == "OK") operation->none_ = absl::StatusCode::kOk;
-  if (draft.stanza->none == "ALREADY_EXISTS") operation->none_ = absl::StatusCode::kAlreadyExists;
+  const std::string& none = draft.stanza->none;
+  if (!none.empty() && first.description.columns.empty()) {
+    problems.emplace_back("`-- none:` says nothing of a statement without rows: add `returning 1`");
+  }
+  const bool list = operation->rows_.shape() == RowPlan::Shape::kElements;
+  if (none == "OK" || (none.empty() && list)) operation->none_ = absl::StatusCode::kOk;
+  if (none == "ALREADY_EXISTS") operation->none_ = absl::StatusCode::kAlreadyExists;
   for (const std::string& problem : problems) Problem(draft, problem);
   for (const std::string& warning : warnings) {
     loaded_->warnings.push_back({draft.repository->file, draft.stanza->line,
@@ -303,14 +312,20 @@ void Catalog::Loader::MakePages(const Draft& draft, const sql::Described& first,
   pages->size = request->FindFieldByName("page_size");
   pages->token = request->FindFieldByName("page_token");
   pages->next_token = response->FindFieldByName("next_page_token");
-  if (pages->size == nullptr || pages->size->cpp_type() != FieldDescriptor::CPPTYPE_INT32 ||
-      pages->token == nullptr || pages->token->type() != FieldDescriptor::TYPE_STRING ||
-      pages->next_token == nullptr || pages->next_token->type() != FieldDescriptor::TYPE_STRING) {
+  if (draft.method->server_streaming()) {
+    if (operation->rows_.shape() != RowPlan::Shape::kElements || pages->next_token != nullptr) {
+      Problem(draft, "streams out: its response must be one repeated field, a portion of the rows");
+    }
+  } else if (pages->size == nullptr || pages->size->cpp_type() != FieldDescriptor::CPPTYPE_INT32 ||
+             pages->token == nullptr || pages->token->type() != FieldDescriptor::TYPE_STRING ||
+             pages->next_token == nullptr ||
+             pages->next_token->type() != FieldDescriptor::TYPE_STRING) {
     return Problem(draft,
                    "a page needs `int32 page_size` and `string page_token` in the request and "
                    "`string next_page_token` in the response");
   }
-  if (!pages->size->options().GetExtension(twi::data::v1::rules).has_page()) {
+  if (!draft.method->server_streaming() &&
+      !pages->size->options().GetExtension(twi::data::v1::rules).has_page()) {
     Problem(draft, "page_size needs the rule `page: {}`");
   }
   for (const std::string& key : draft.stanza->page) {

@@ -10,6 +10,14 @@ namespace twi::repositories {
 
 using google::protobuf::Message;
 
+namespace {
+
+// Rows that a stream reads and sends at once: few enough to hold, and enough that a statement and a
+// message for them cost little.
+constexpr int kPortion = 500;
+
+}  // namespace
+
 absl::Status Operation::Bind(const Message& request, sql::Execution* execution) const {
   execution->idempotent =
       method_->options().idempotency_level() == google::protobuf::MethodOptions::IDEMPOTENT;
@@ -20,19 +28,45 @@ absl::Status Operation::Bind(const Message& request, sql::Execution* execution) 
 
 absl::Status Operation::BindPage(const Message& request, sql::Execution* execution) const {
   const auto* reflection = request.GetReflection();
+  const int size = reflection->GetInt32(request, pages_->size);
   const std::string token = reflection->GetString(request, pages_->token);
-  PageArguments page;
-  page.size_plus_one = int64_t{reflection->GetInt32(request, pages_->size)} + 1;
-  if (token.empty()) {
-    execution->statement = &statement_;
-    return parameters_.Bind(request, &page, &execution->parameters);
-  }
+  if (token.empty()) return BindAfter(request, {}, size, execution);
   auto decoded = PageToken::Decode(token, name_, HashArguments(request),
                                    static_cast<int>(pages_->key_columns.size()));
   if (!decoded.ok()) return decoded.status();
-  page.after = std::move(decoded->key);
-  execution->statement = &pages_->next;
-  return pages_->next_parameters.Bind(request, &page, &execution->parameters);
+  return BindAfter(request, std::move(decoded->key), size, execution);
+}
+
+absl::Status Operation::BindAfter(const Message& request, std::vector<std::string> after, int size,
+                                  sql::Execution* execution) const {
+  const bool first = after.empty();
+  const PageArguments page{int64_t{size} + 1, std::move(after)};
+  execution->statement = first ? &statement_ : &pages_->next;
+  return (first ? parameters_ : pages_->next_parameters)
+      .Bind(request, &page, &execution->parameters);
+}
+
+absl::Status Operation::BindPortion(const Message& request, const Progress& progress,
+                                    sql::Execution* execution) const {
+  return BindAfter(request, progress.after, kPortion, execution);
+}
+
+absl::Status Operation::EncodePortion(const sql::Rows& rows, Progress* progress,
+                                      std::string* response) const {
+  if (absl::Status status = CheckColumns(rows); !status.ok()) return status;
+  const int count = std::min(kPortion, rows.size());
+  progress->complete = rows.size() <= kPortion;
+  if (count == 0) return absl::OkStatus();
+  auto key = KeyOf(rows, count - 1);
+  if (!key.ok()) return key.status();
+  progress->after = *std::move(key);
+  return rows_.Encode(rows, count, response);
+}
+
+absl::Status Operation::CheckColumns(const sql::Rows& rows) const {
+  if (rows_.Fits(rows)) return absl::OkStatus();
+  return sql::Error(absl::StatusCode::kFailedPrecondition, "SCHEMA_MISMATCH",
+                    absl::StrCat(name_, ": the result's columns changed; restart the server"));
 }
 
 absl::Status Operation::Encode(const sql::Rows& rows, const Message& request,
@@ -41,23 +75,15 @@ absl::Status Operation::Encode(const sql::Rows& rows, const Message& request,
     return sql::Error(absl::StatusCode::kFailedPrecondition, "SCHEMA_MISMATCH",
                       absl::StrCat(name_, ": the result's columns changed; restart the server"));
   }
-  if (pages_) return EncodePage(rows, request, response);
-  switch (rows_.shape()) {
-    case RowPlan::Shape::kElements:
-      return rows_.Encode(rows, rows.size(), response);
-    case RowPlan::Shape::kNothing:
-      if (rows.columns() == 0) return absl::OkStatus();
-      break;
-    case RowPlan::Shape::kResource:
-    case RowPlan::Shape::kRecord:
-      break;
-  }
+  // A write without `returning` does not say whether there was anything to write.
+  if (rows.columns() == 0) return absl::OkStatus();
   if (rows.size() == 0) return None();
-  if (rows.size() > 1) {
+  if (pages_) return EncodePage(rows, request, response);
+  if (rows.size() > 1 && rows_.shape() != RowPlan::Shape::kElements) {
     return sql::Error(absl::StatusCode::kInternal, "INTERNAL",
                       absl::StrCat(name_, " returned ", rows.size(), " rows where one is meant"));
   }
-  return rows_.Encode(rows, 1, response);
+  return rows_.Encode(rows, rows.size(), response);
 }
 
 absl::Status Operation::EncodePage(const sql::Rows& rows, const Message& request,
@@ -67,21 +93,28 @@ absl::Status Operation::EncodePage(const sql::Rows& rows, const Message& request
   if (absl::Status status = rows_.Encode(rows, count, response); !status.ok()) return status;
   if (rows.size() <= size) return absl::OkStatus();
 
-  PageToken token;
-  for (int column : pages_->key_columns) {
-    if (rows.is_null(count - 1, column)) {
-      return sql::Error(absl::StatusCode::kDataLoss, "VALUE_UNREPRESENTABLE",
-                        absl::StrCat(name_, ": a page's key is NULL"),
-                        {{"column", std::string(rows.column_name(column))}});
-    }
-    token.key.emplace_back(rows.value(count - 1, column));
-  }
+  auto key = KeyOf(rows, count - 1);
+  if (!key.ok()) return key.status();
+  const PageToken token{*std::move(key)};
   using google::protobuf::internal::WireFormatLite;
   google::protobuf::io::StringOutputStream bytes(response);
   google::protobuf::io::CodedOutputStream out(&bytes);
   WireFormatLite::WriteString(pages_->next_token->number(),
                               token.Encode(name_, HashArguments(request)), &out);
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> Operation::KeyOf(const sql::Rows& rows, int row) const {
+  std::vector<std::string> key;
+  for (int column : pages_->key_columns) {
+    if (rows.is_null(row, column)) {
+      return sql::Error(absl::StatusCode::kDataLoss, "VALUE_UNREPRESENTABLE",
+                        absl::StrCat(name_, ": a page's key is NULL"),
+                        {{"column", std::string(rows.column_name(column))}});
+    }
+    key.emplace_back(rows.value(row, column));
+  }
+  return key;
 }
 
 absl::Status Operation::None() const {

@@ -40,6 +40,18 @@ class Operation {
   absl::Status Encode(const sql::Rows& rows, const google::protobuf::Message& request,
                       std::string* response) const;
 
+  /// How far a server stream has come. Nothing else is held between its portions, each of which is
+  /// a statement of its own.
+  struct Progress {
+    std::vector<std::string> after;  ///< The last row's key; empty before the first portion.
+    bool complete = false;
+  };
+  /// Bind and Encode for a method that streams out. An empty `response` is not to be sent.
+  absl::Status BindPortion(const google::protobuf::Message& request, const Progress& progress,
+                           sql::Execution* execution) const;
+  absl::Status EncodePortion(const sql::Rows& rows, Progress* progress,
+                             std::string* response) const;
+
  private:
   friend class Catalog;
 
@@ -47,13 +59,19 @@ class Operation {
   struct Pages {
     sql::Statement next;  ///< For every page but the first.
     ParameterPlan next_parameters;
-    const google::protobuf::FieldDescriptor* size;
-    const google::protobuf::FieldDescriptor* token;
-    const google::protobuf::FieldDescriptor* next_token;
     std::vector<int> key_columns;
+    /// Null for streams.
+    const google::protobuf::FieldDescriptor* size = nullptr;
+    const google::protobuf::FieldDescriptor* token = nullptr;
+    const google::protobuf::FieldDescriptor* next_token = nullptr;
   };
 
+  absl::Status CheckColumns(const sql::Rows& rows) const;
   absl::Status BindPage(const google::protobuf::Message& request, sql::Execution* execution) const;
+  /// Binds the rows after a key, all when there is none, and one more than `size`.
+  absl::Status BindAfter(const google::protobuf::Message& request, std::vector<std::string> after,
+                         int size, sql::Execution* execution) const;
+  absl::StatusOr<std::vector<std::string>> KeyOf(const sql::Rows& rows, int row) const;
   absl::Status EncodePage(const sql::Rows& rows, const google::protobuf::Message& request,
                           std::string* response) const;
   /// What a caller hears when there is no row.

@@ -15,10 +15,11 @@ namespace {
 std::pair<std::string, std::string> Directive(absl::string_view line) {
   line = absl::StripAsciiWhitespace(line);
   if (!absl::ConsumePrefix(&line, "-- ")) return {};
-  const size_t colon = line.find(": ");
-  if (colon == absl::string_view::npos || absl::StrContains(line.substr(0, colon), ' ')) return {};
-  return {std::string(line.substr(0, colon)),
-          std::string(absl::StripAsciiWhitespace(line.substr(colon + 2)))};
+  const std::pair<absl::string_view, absl::string_view> parts =
+      absl::StrSplit(line, absl::MaxSplits(' ', 1));
+  absl::string_view key = parts.first;
+  if (!absl::ConsumeSuffix(&key, ":")) return {};
+  return {std::string(key), std::string(absl::StripAsciiWhitespace(parts.second))};
 }
 
 /// Reads `a desc, b desc` into the stanza; what is wrong with it, or "".
@@ -55,6 +56,7 @@ Repository Repository::Parse(std::string_view file, std::string_view text,
   int number = 0;
   for (absl::string_view line : absl::StrSplit(ToAbsl(text), '\n')) {
     ++number;
+    absl::ConsumeSuffix(&line, "\r");
     const auto [key, value] = Directive(line);
     Stanza* stanza = repository.stanzas.empty() ? nullptr : &repository.stanzas.back();
     if (key == "name") {

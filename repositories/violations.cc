@@ -10,16 +10,8 @@ namespace {
 
 constexpr std::string_view kBadRequestUrl = "type.googleapis.com/google.rpc.BadRequest";
 
-/// Keys of a Struct, which are the caller's own, make paths of any length.
+// Keys of a Struct, which are the caller's own, make paths of any length.
 constexpr size_t kLongestField = 200;
-
-std::string_view Shortened(std::string_view field) {
-  if (field.size() <= kLongestField) return field;
-  size_t end = kLongestField;
-  // Never within a character: details are strings, which are UTF-8.
-  while (end > 0 && (field[end] & 0xC0) == 0x80) --end;
-  return field.substr(0, end);
-}
 
 }  // namespace
 
@@ -41,7 +33,7 @@ void Violations::Add(std::string_view field, std::string_view description) {
     return;
   }
   google::rpc::BadRequest::FieldViolation violation;
-  violation.set_field(std::string(Shortened(field)));
+  violation.set_field(std::string(Shortened(field, kLongestField)));
   violation.set_description(std::string(description));
   bytes_ += violation.ByteSizeLong() + 3;  // Its tag and length.
   if (bytes_ > kMostBytes) {

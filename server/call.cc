@@ -1,5 +1,7 @@
 #include "server/call.h"
 
+#include <thread>
+
 #include "server/pipeline.h"
 
 #ifdef TWI_THREAD_SANITIZER
@@ -82,6 +84,7 @@ void Call::OnReceived(bool ok) {
 }
 
 void Call::OnIo(bool ok) {
+  while (!io_begun_.load(std::memory_order_acquire)) std::this_thread::yield();
   io_ok_ = ok;
   waiter_.resume();
 }

@@ -96,7 +96,11 @@ class Call {
     bool await_ready() const { return false; }
     void await_suspend(std::coroutine_handle<> waiter) {
       call->waiter_ = waiter;
+      call->io_begun_.store(false, std::memory_order_relaxed);
       begin(call);
+      // Off the queue's thread the event may have come already; it waits for this, and then the
+      // call may go.
+      call->io_begun_.store(true, std::memory_order_release);
     }
     bool await_resume() const { return call->io_ok_; }
   };
@@ -132,6 +136,7 @@ class Call {
   int received_ = 0;
   std::coroutine_handle<> waiter_;
   bool io_ok_ = false;
+  std::atomic<bool> io_begun_{false};
 
   std::atomic<bool> cancelled_{false};
   std::mutex mutex_;

@@ -23,6 +23,7 @@ struct Configuration {
   bool insecure = false;
   bool migrate = false;
   int threads = 0;  ///< At least 1.
+  int pool_max = 0;
   absl::Duration connect_timeout;
   absl::Duration default_deadline;
   absl::Duration slow_query;

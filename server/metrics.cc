@@ -62,7 +62,6 @@ const std::vector<Description> kTable = {
      {"operation", "class"},
      "Statements that failed, by class of SQLSTATE."},
     {"twi_data_db_pool_connections", MetricType::Gauge, {"state"}, "Connections to the database."},
-    {"twi_data_db_pool_min", MetricType::Gauge, {}, "Connections that are kept open."},
     {"twi_data_db_pool_max", MetricType::Gauge, {}, "Connections that may be open."},
     {"twi_data_db_pool_waiters", MetricType::Gauge, {}, "Callers that wait for a connection."},
     {"twi_data_db_pool_connections_opened_total",
@@ -200,7 +199,6 @@ class Readings {
   void Add(const PoolReading& pool) {
     Add("twi_data_db_pool_connections",
         {{"idle", pool.idle}, {"busy", pool.busy}, {"connecting", pool.connecting}});
-    Add("twi_data_db_pool_min", pool.min);
     Add("twi_data_db_pool_max", pool.max);
     Add("twi_data_db_pool_waiters", pool.waiters);
     Add("twi_data_db_pool_connections_opened_total", pool.opened);

@@ -80,7 +80,6 @@ struct PoolReading {
   double idle = 0;
   double busy = 0;
   double connecting = 0;
-  double min = 0;
   double max = 0;
   double waiters = 0;  ///< Callers that wait for a connection.
   /// Since the start.

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/arena.h"
 #include "proto/descriptor_names.h"
@@ -27,7 +28,12 @@ MethodType TypeOf(const MethodDescriptor& method) {
 
 absl::Status Unknown(const Call& call) {
   return sql::Error(absl::StatusCode::kUnimplemented, "METHOD_UNKNOWN",
-                    "there is no method " + call.path());
+                    // Callers' own bytes, and details hold UTF-8.
+                    absl::StrCat("there is no method ", absl::CHexEscape(call.path())));
+}
+
+absl::Status Refused(const char* why) {
+  return sql::Error(absl::StatusCode::kUnimplemented, "CALL_REFUSED", why);
 }
 
 absl::Status TooMany() {
@@ -105,7 +111,9 @@ Task<absl::Status> Pipeline::Answer(Call& call, std::string* response) {
   if (calls() > kCallLimit) co_return TooMany();
 
   // Run, encode.
-  if (method->operation != nullptr) {
+  if (method->operation != nullptr && method->streaming()) {
+    status = co_await StreamOperation(call, request);
+  } else if (method->operation != nullptr) {
     status = co_await RunOperation(call, *request, response);
   } else if (method->streaming()) {
     Stream stream(&call);
@@ -121,9 +129,8 @@ Task<absl::Status> Pipeline::Answer(Call& call, std::string* response) {
 absl::Status Pipeline::Receive(Call& call, Message* request) const {
   // gRPC itself lets pass what is no unary call, and messages up to the limit of streams.
   if (call.received() != 1) {
-    return sql::Error(absl::StatusCode::kUnimplemented, "CALL_REFUSED",
-                      call.received() == 0 ? "a unary call without a request"
-                                           : "a unary call with more than one request");
+    return Refused(call.received() == 0 ? "a unary call without a request"
+                                        : "a unary call with more than one request");
   }
   if (call.request().Length() > options_.message_limit) {
     return sql::Error(
@@ -148,6 +155,33 @@ Task<absl::Status> Pipeline::RunOperation(Call& call, const Message& request,
   RecordRun(method, execution, options_.slow_query);
   if (!execution.status.ok()) co_return execution.status;
   co_return method.operation->Encode(execution.rows, request, response);
+}
+
+Task<absl::Status> Pipeline::StreamOperation(Call& call, Message* request) {
+  const Method& method = *call.method();
+  Stream stream(&call);
+  absl::StatusOr<bool> read = co_await stream.Read(request);
+  if (!read.ok()) co_return read.status();
+  if (!*read) co_return Refused("a call without a request");
+  repositories::Operation::Progress progress;
+  while (!progress.complete) {
+    sql::Execution execution;
+    execution.deadline = call.deadline();
+    execution.cancelled = &call.cancelled();
+    absl::Status status = method.operation->BindPortion(*request, progress, &execution);
+    if (!status.ok()) co_return status;
+    co_await pool_->Run(execution);
+    RecordRun(method, execution, options_.slow_query);
+    if (!execution.status.ok()) co_return execution.status;
+    std::string portion;
+    status = method.operation->EncodePortion(execution.rows, &progress, &portion);
+    if (!status.ok()) co_return status;
+    if (portion.empty()) break;
+    Task<bool> writing = stream.WriteBytes(std::move(portion));
+    const bool written = co_await writing;
+    if (!written) co_return absl::CancelledError("the client is gone");
+  }
+  co_return absl::OkStatus();
 }
 
 }  // namespace twi::server

@@ -61,6 +61,8 @@ class Pipeline {
   Task<absl::Status> Answer(Call& call, std::string* response);
   /// Parses and validates what a unary call received.
   absl::Status Receive(Call& call, google::protobuf::Message* request) const;
+  /// What an operation that streams out answers: portion by portion, as fast as the client reads.
+  Task<absl::Status> StreamOperation(Call& call, google::protobuf::Message* request);
   /// What one statement answers.
   Task<absl::Status> RunOperation(Call& call, const google::protobuf::Message& request,
                                   std::string* response);

@@ -133,6 +133,7 @@ sql::PoolOptions PoolOptionsOf(const Configuration& configuration, const std::st
   sql::PoolOptions options;
   options.dsn = dsn;
   options.connect_timeout = configuration.connect_timeout;
+  options.max_connections = configuration.pool_max;
   options.log = [](std::string_view event, std::string_view detail) {
     if (detail.empty()) return Log(LogLevel::kDebug, event);
     Log(LogLevel::kWarning, event, {{"detail", detail}});
@@ -140,14 +141,13 @@ sql::PoolOptions PoolOptionsOf(const Configuration& configuration, const std::st
   return options;
 }
 
-PoolReading ReadPool(const sql::Pool& pool) {
+PoolReading ReadPool(const sql::Pool& pool, int max_connections) {
   const sql::PoolNumbers numbers = pool.numbers();
   PoolReading reading;
   reading.idle = numbers.idle;
   reading.busy = numbers.busy;
   reading.connecting = numbers.connecting;
-  reading.min = numbers.lanes;
-  reading.max = numbers.lanes;
+  reading.max = max_connections;
   reading.waiters = numbers.waiting;
   reading.opened = static_cast<double>(numbers.opened);
   reading.closed_broken = static_cast<double>(numbers.lost);
@@ -206,7 +206,7 @@ int Serve(const Configuration& configuration) {
   if (absl::Status status = pool.WaitConnected(absl::Seconds(30)); !status.ok()) {
     return Fail(EX_UNAVAILABLE, status);
   }
-  metrics.SetPool([&pool] { return ReadPool(pool); });
+  metrics.SetPool([&pool, &configuration] { return ReadPool(pool, configuration.pool_max); });
 
   HealthService health(ServiceNames());
   const auto reflection = MakeReflectionV1(ServiceNames());

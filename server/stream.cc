@@ -16,7 +16,13 @@ Task<absl::StatusOr<bool>> Stream::Read(google::protobuf::Message* message) {
 }
 
 Task<bool> Stream::Write(const google::protobuf::Message& message) {
-  call_->response() = Buffer(message.SerializeAsString());
+  Task<bool> writing = WriteBytes(message.SerializeAsString());
+  const bool written = co_await writing;
+  co_return written;
+}
+
+Task<bool> Stream::WriteBytes(std::string bytes) {
+  call_->response() = Buffer(std::move(bytes));
   const bool written = co_await call_->Write();
   if (written) call_->method()->metrics->Sent();
   co_return written;

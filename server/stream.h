@@ -18,6 +18,8 @@ class Stream {
 
   /// False when the client is gone.
   Task<bool> Write(const google::protobuf::Message& message);
+  /// The same with a message's bytes.
+  Task<bool> WriteBytes(std::string bytes);
 
   Call& call() { return *call_; }
 

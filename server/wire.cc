@@ -59,7 +59,7 @@ grpc::Status ToGrpc(const absl::Status& status, const std::string& operation) {
   if (status.ok()) return grpc::Status::OK;
   google::rpc::Status details;
   details.set_code(static_cast<int>(status.code()));
-  details.set_message(std::string(status.message().substr(0, kMessageTextLimit)));
+  details.set_message(std::string(Shortened(ToStd(status.message()), kMessageTextLimit)));
 
   google::rpc::ErrorInfo info;
   info.set_domain(kDomain);

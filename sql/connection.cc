@@ -27,8 +27,9 @@ std::string SessionSettings(const ConnectionOptions& options) {
       "set default_transaction_read_only = ",
       options.read_only ? "on" : "off",
       ";set default_transaction_deferrable = off;"
-      "set timezone = 'UTC';set statement_timeout = 0;set lock_timeout = 0;"
-      "set client_encoding = 'UTF8'");
+      "set timezone = 'UTC';set statement_timeout = 0;set client_encoding = 'UTF8';"
+      "set lock_timeout = ",
+      absl::ToInt64Milliseconds(options.lock_timeout));
 }
 
 }  // namespace
@@ -126,6 +127,14 @@ void Connection::Flush() {
   // A PQflush that finds the socket full may read answers into libpq's own buffer, and no readiness
   // event follows for those.
   asio::post(socket_.get_executor(), [self = shared_from_this()] { self->Receive(); });
+}
+
+std::function<void()> Connection::PrepareCancel() const {
+  const std::shared_ptr<PGcancel> cancel(PQgetCancel(connection_), PQfreeCancel);
+  return [cancel] {
+    char error[256];
+    PQcancel(cancel.get(), error, sizeof(error));
+  };
 }
 
 void Connection::WaitReadable() {

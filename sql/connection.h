@@ -3,6 +3,7 @@
 #include <asio/io_context.hpp>
 #include <asio/posix/stream_descriptor.hpp>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -25,6 +26,8 @@ struct ConnectionOptions {
   absl::Duration connect_timeout = absl::Seconds(10);
   /// Every transaction is read only unless it says otherwise.
   bool read_only = false;
+  /// How long a statement waits for a lock; zero: as long as it may run.
+  absl::Duration lock_timeout;
 };
 
 /// One connection in pipeline mode: statements are sent without waiting for answers, which come in
@@ -66,6 +69,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Sync();
   /// Puts what was queued on the wire.
   void Flush();
+
+  /// Gives a function that cancels whatever the connection runs when it is called, by any thread:
+  /// it blocks until the server has taken the cancel, and stays usable when the connection is gone.
+  std::function<void()> PrepareCancel() const;
 
   /// Outside any transaction, as it must be after each Sync.
   bool idle() const;

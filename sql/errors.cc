@@ -1,5 +1,7 @@
 #include "sql/errors.h"
 
+#include <algorithm>
+
 #include "absl/strings/cord.h"
 #include "sql/text.h"
 
@@ -68,18 +70,18 @@ constexpr Rule kRules[] = {
      "a prepared statement is gone"},
     {"P0001", StatusCode::kFailedPrecondition, "CONSTRAINT_VIOLATED", Retry::kNever,
      "a rule of the database refuses this"},
-    // No state at all: the connection broke.
+    // Every other state.
     {"", StatusCode::kInternal, "INTERNAL", Retry::kNever, "the database failed"},
 };
 
+// No state at all.
+constexpr Rule kBroken = {"", StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", Retry::kConnection,
+                          "the connection to the database broke"};
+
 const Rule& RuleOf(std::string_view sqlstate) {
-  static constexpr Rule kBroken = {"", StatusCode::kUnavailable, "DATABASE_UNAVAILABLE",
-                                   Retry::kConnection, "the connection to the database broke"};
   if (sqlstate.empty()) return kBroken;
-  for (const Rule& rule : kRules) {
-    if (sqlstate.starts_with(rule.sqlstate)) return rule;
-  }
-  return kBroken;
+  return *std::ranges::find_if(
+      kRules, [&](const Rule& rule) { return sqlstate.starts_with(rule.sqlstate); });
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "absl/status/status.h"
+#include "sql/errors.h"
 #include "sql/parameters.h"
 #include "sql/rows.h"
 #include "sql/statement.h"
@@ -38,6 +39,22 @@ struct Execution {
   Clock::duration run_time{};
   bool solo = false;
   int attempts = 0;
+
+  /// Nobody waits for the answer any more.
+  bool abandoned() const {
+    return cancelled != nullptr && cancelled->load(std::memory_order_relaxed);
+  }
+  /// May run once more after a failure that is not its own.
+  bool may_run_again() const { return attempts < kMostAttempts; }
+
+  /// True, with its status set, when it is abandoned or its deadline has passed.
+  bool Expire();
+  void Fail(const DatabaseError& error);
+  /// It ran when the connection broke. True when it may run again; else it has its status: a write
+  /// that is not idempotent may have been done.
+  bool SurvivesBreak(const DatabaseError& error);
+
+  static constexpr int kMostAttempts = 5;
 };
 
 }  // namespace twi::sql

@@ -14,7 +14,6 @@ namespace {
 constexpr size_t kBatchLimit = 32;
 // At 10,000 statements a second of a busy small machine, half a second of waiting.
 constexpr size_t kQueueLimit = 5000;
-constexpr int kMaxAttempts = 5;
 
 const Statement kSetTimeout = {"twi_data_statement_timeout",
                                "select set_config('statement_timeout', $1, false)", true};
@@ -24,25 +23,15 @@ absl::Status TooMany() {
                "too many calls are waiting for the database");
 }
 
-absl::Status TooLate() {
-  return Error(absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXCEEDED",
-               "the deadline passed before the statement was begun");
-}
-
-absl::Status Abandoned() {
-  return Error(absl::StatusCode::kCancelled, "CANCELLED", "the caller gave up");
-}
-
-absl::Status OutcomeUnknown() {
-  return Error(
-      absl::StatusCode::kUnknown, "OUTCOME_UNKNOWN",
-      "the connection to the database broke after the write was sent; it may have been done");
-}
-
 }  // namespace
 
-Lane::Lane(Kind kind, asio::io_context& loop, std::function<void(DatabaseError)> lost)
-    : kind_(kind), loop_(loop), lost_(std::move(lost)) {}
+Lane::Lane(Kind kind, asio::io_context& loop, Conduct& conduct,
+           std::function<void(Execution*)> alone, std::function<void(DatabaseError)> lost)
+    : kind_(kind),
+      loop_(loop),
+      conduct_(conduct),
+      alone_(std::move(alone)),
+      lost_(std::move(lost)) {}
 
 Lane::~Lane() { Close(); }
 
@@ -103,6 +92,7 @@ void Lane::Close() {
 void Lane::Start() {
   if (!connection_ || !batch_.empty()) return;
   batch_ = Next();
+  busy_ = !batch_.empty();
   if (batch_.empty()) return;
   position_ = 0;
   failed_.reset();
@@ -119,17 +109,9 @@ void Lane::Start() {
 Lane::Batch Lane::Next() {
   Batch batch;
   Batch dropped;
-  const Clock::time_point now = Clock::now();
+  Batch apart;
   const auto take = [&](Execution* execution) {
-    if (execution->cancelled != nullptr && execution->cancelled->load(std::memory_order_relaxed)) {
-      execution->status = Abandoned();
-      dropped.push_back(execution);
-    } else if (execution->deadline <= now) {
-      execution->status = TooLate();
-      dropped.push_back(execution);
-    } else {
-      batch.push_back(execution);
-    }
+    (execution->Expire() ? dropped : batch).push_back(execution);
   };
   while (batch.empty() && !again_.empty()) {
     std::for_each(again_.front().begin(), again_.front().end(), take);
@@ -138,11 +120,16 @@ Lane::Batch Lane::Next() {
   if (batch.empty()) {
     std::lock_guard lock(mutex_);
     while (batch.size() < kBatchLimit && !queue_.empty()) {
-      take(queue_.front());
+      if (conduct_.TravelsAlone(queue_.front()->statement)) {
+        apart.push_back(queue_.front());
+      } else {
+        take(queue_.front());
+      }
       queue_.pop_front();
     }
     asleep_ = batch.empty();
   }
+  for (Execution* execution : apart) alone_(execution);
   for (Execution* execution : dropped) execution->done();
   return batch;
 }
@@ -189,7 +176,15 @@ void Lane::OnSync(const DatabaseError* error) {
   if (std::exchange(setting_timeout_, false)) return;
   Batch batch = std::exchange(batch_, {});
   Batch answered;
-  for (Execution* execution : batch) execution->solo = batch.size() == 1;
+  const bool slow = Clock::now() - sent_at_ > Conduct::kSlow;
+  for (Execution* execution : batch) {
+    execution->solo = batch.size() == 1;
+    if (execution->solo) {
+      conduct_.RanAlone(execution->statement, !failed_ && error == nullptr, execution->run_time);
+    } else if (slow) {
+      conduct_.Suspect(execution->statement);
+    }
+  }
   if (failed_) {
     Sort(std::move(batch), error_, *failed_, &answered);
   } else if (error != nullptr) {
@@ -211,50 +206,41 @@ void Lane::Sort(Batch batch, const DatabaseError& error, size_t failed, Batch* a
     return Batch(batch.begin() + static_cast<ptrdiff_t>(begin),
                  batch.begin() + static_cast<ptrdiff_t>(end));
   };
-  if (failed == std::string::npos && batch.size() > 1) {
+  const bool alone = batch.size() == 1;
+  if (failed == std::string::npos && !alone) {
     // It failed at the commit, and nobody knows by whose fault: by halves.
     RunAgain(part(0, batch.size() / 2));
     RunAgain(part(batch.size() / 2, batch.size()));
     return;
   }
   if (failed == std::string::npos) failed = 0;
-  const bool alone = batch.size() == 1;
-  Execution* culprit = batch[failed];
-  // Reads do not see one another, so the culprit of a read batch is one when alone, too. Before the
-  // culprit of a write batch there were writes that are undone now.
   if (kind_ == Kind::kRead) {
     *answered = part(0, failed);
   } else {
     RunAgain(part(0, failed));
   }
-  if ((kind_ == Kind::kRead || alone) && !WorthAnotherRun(*culprit, error, alone)) {
-    Fail(culprit, error);
-    answered->push_back(culprit);
-  } else {
-    RunAgain({culprit});
-  }
+  Judge(batch[failed], error, alone, answered);
   RunAgain(part(failed + 1, batch.size()));
 }
 
-bool Lane::WorthAnotherRun(const Execution& execution, const DatabaseError& error,
-                           bool alone) const {
-  if (execution.attempts >= kMaxAttempts) return false;
-  // A timeout in a batch may be its neighbours' doing, and one before the deadline is somebody
-  // else's cancel.
-  const bool cancelled = error.sqlstate == "57014" && (!alone || Clock::now() < execution.deadline);
-  return cancelled || error.retry() == Retry::kStatement;
+void Lane::Judge(Execution* culprit, const DatabaseError& error, bool alone, Batch* answered) {
+  // Another transaction holds a lock that it needs, or it took as long as the batch may: neither is
+  // to hold up the lane.
+  if (error.sqlstate == "55P03" || error.sqlstate == "57014") return alone_(culprit);
+  if (!alone) conduct_.Failed(culprit->statement);
+  // Reads do not see one another, so the culprit of a read batch is one when alone, too. Before the
+  // culprit of a write batch there were writes that are undone now.
+  const bool its_own = alone || kind_ == Kind::kRead;
+  const bool passing = error.retry() == Retry::kStatement && culprit->may_run_again();
+  if (!its_own || passing) return RunAgain({culprit});
+  culprit->Fail(error);
+  answered->push_back(culprit);
 }
 
 void Lane::RunAgain(Batch batch) {
   if (batch.empty()) return;
   for (Execution* execution : batch) execution->rows = Rows();
   again_.push_back(std::move(batch));
-}
-
-void Lane::Fail(Execution* execution, const DatabaseError& error) {
-  execution->status = error.ToStatus();
-  execution->sqlstate = error.sqlstate;
-  execution->database_message = error.message;
 }
 
 void Lane::OnBroken(DatabaseError error) {
@@ -268,16 +254,10 @@ Lane::Batch Lane::GiveUp(const DatabaseError& error) {
   setting_timeout_ = false;
   Batch answered;
   for (Execution* execution : std::exchange(batch_, {})) {
-    execution->rows = Rows();
-    if (kind_ == Kind::kWrite && !execution->idempotent) {
-      Fail(execution, error);
-      execution->status = OutcomeUnknown();
-      answered.push_back(execution);
-    } else if (execution->attempts >= kMaxAttempts) {
-      Fail(execution, error);
-      answered.push_back(execution);
-    } else {
+    if (execution->SurvivesBreak(error)) {
       RunAgain({execution});
+    } else {
+      answered.push_back(execution);
     }
   }
   return answered;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <asio/io_context.hpp>
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -8,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "sql/conduct.h"
 #include "sql/connection.h"
 #include "sql/execution.h"
 
@@ -20,13 +22,15 @@ namespace twi::sql {
 /// already there stand, and everything else runs again in parts, so that a failure is its own
 /// caller's alone. Reads and writes have lanes of their own: a failing read must not undo a write.
 ///
-/// Everything but Submit and waiting() is called on the loop's thread.
+/// Everything but Submit, waiting() and busy() is called on the loop's thread.
 class Lane : private Connection::Listener {
  public:
   enum class Kind { kRead, kWrite };
 
-  /// `lost` is called when the connection is gone; a new one comes by Attach.
-  Lane(Kind kind, asio::io_context& loop, std::function<void(DatabaseError)> lost);
+  /// `lost` is called when the connection is gone; a new one comes by Attach. `alone` takes over
+  /// what must not share a batch; `conduct` says what that is.
+  Lane(Kind kind, asio::io_context& loop, Conduct& conduct, std::function<void(Execution*)> alone,
+       std::function<void(DatabaseError)> lost);
   ~Lane() override;
 
   /// Takes an execution, from any thread. False when it is refused, because the database is down or
@@ -38,7 +42,8 @@ class Lane : private Connection::Listener {
 
   Kind kind() const { return kind_; }
   bool connected() const { return connection_ != nullptr; }
-  bool busy() const { return !batch_.empty(); }
+  /// Any thread.
+  bool busy() const { return busy_; }
 
   void Attach(std::shared_ptr<Connection> connection);
   /// Answers everything that waits with `status`, and whatever is submitted until the next Attach.
@@ -63,17 +68,17 @@ class Lane : private Connection::Listener {
   void SetTimeout(const Batch& batch);
   /// Decides what each member of a failed batch gets: an answer or another run.
   void Sort(Batch batch, const DatabaseError& error, size_t failed, Batch* answered);
-  /// Whether the failure of a member that ran alone, or was the culprit of a read batch, is to be
-  /// tried again rather than told.
-  bool WorthAnotherRun(const Execution& execution, const DatabaseError& error, bool alone) const;
+  /// What the culprit of a failed batch gets.
+  void Judge(Execution* culprit, const DatabaseError& error, bool alone, Batch* answered);
   void RunAgain(Batch batch);
   /// Without its connection a batch runs again on the next one, if that may be; the rest is
   /// returned to be answered.
   Batch GiveUp(const DatabaseError& error);
-  static void Fail(Execution* execution, const DatabaseError& error);
 
   const Kind kind_;
   asio::io_context& loop_;
+  Conduct& conduct_;
+  const std::function<void(Execution*)> alone_;
   const std::function<void(DatabaseError)> lost_;
   std::shared_ptr<Connection> connection_;
 
@@ -89,6 +94,7 @@ class Lane : private Connection::Listener {
   std::deque<Batch> again_;
   /// Under way.
   Batch batch_;
+  std::atomic<bool> busy_{false};
   Clock::time_point sent_at_;
   /// The member whose answer is due next.
   size_t position_ = 0;

@@ -14,6 +14,7 @@ namespace twi::sql {
 struct PoolOptions {
   std::string dsn;
   absl::Duration connect_timeout = absl::Seconds(10);
+  int max_connections = 20;  ///< At least 6.
   /// Called on the pool's thread with what is worth a line in the log.
   std::function<void(std::string_view event, std::string_view detail)> log =
       [](std::string_view, std::string_view) {};
@@ -21,18 +22,18 @@ struct PoolOptions {
 
 /// The pool's state at one moment.
 struct PoolNumbers {
-  int lanes = 0;  ///< Connections that there should be.
   int idle = 0;
   int busy = 0;
   int connecting = 0;
-  int waiting = 0;  ///< Executions that wait for a lane.
+  int waiting = 0;  ///< Executions that wait for a connection.
   int64_t opened = 0;
   int64_t lost = 0;
 };
 
 /// The connections to one database and the thread that drives them: a lane for reads, one for
-/// writes. A lost connection is opened again at once, and then with growing pauses; meanwhile, from
-/// the first failure on, executions are refused with UNAVAILABLE instead of waiting.
+/// writes, and beside each some that run one statement at a time, for what must not hold up a lane.
+/// A lane's connection that is lost is opened again at once, and then with growing pauses;
+/// meanwhile, from the first failure on, executions are refused with UNAVAILABLE.
 class Pool {
  public:
   explicit Pool(PoolOptions options);

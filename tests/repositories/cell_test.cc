@@ -253,8 +253,7 @@ TEST_F(CellOfPostgres, JsonOfAnotherShapeIsLost) {
   loss(R"([{"extra": [1]}])", "[0].extra is no object");
   loss(R"([{"extra": {"id": 9007199254740993}}])",
        "[0].extra is an integer that a double cannot tell");
-  std::string deep = "[]";
-  for (int i = 0; i < 60; ++i) deep = "[" + deep + "]";
+  const std::string deep = std::string(60, '[') + std::string(60, ']');
   const auto bytes = EncodeField("any", "'" + deep + "'::jsonb");
   EXPECT_EQ(bytes.status().code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(bytes.status().message()), HasSubstr("is nested too deeply"));

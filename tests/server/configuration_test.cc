@@ -20,7 +20,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::SizeIs;
 
 class ConfigurationTest : public testing::Test {
  protected:
@@ -134,12 +133,13 @@ TEST_F(ConfigurationTest, TellsEveryMistakeOfTheCommandLine) {
 
 TEST_F(ConfigurationTest, TellsEveryValueThatCannotBe) {
   const std::vector<std::string> mistakes =
-      Mistakes({"--listen=0.0.0.0:1", "--http_listen=nowhere", "--threads=-1",
+      Mistakes({"--listen=0.0.0.0:1", "--http_listen=nowhere", "--threads=-1", "--pool_max=5",
                 "--max_message_bytes=1023", "--connect_timeout=0s", "--default_deadline=-1s",
                 "--slow_query=-1s", "--drain_notice=inf", "--shutdown_grace=25h"});
   const std::vector<std::string> flags = {
-      "--listen:",          "--http_listen:",      "--threads:",    "--max_message_bytes:",
-      "--connect_timeout:", "--default_deadline:", "--slow_query:", "--drain_notice:",
+      "--listen:",           "--http_listen:",       "--threads:",
+      "--pool_max:",         "--max_message_bytes:", "--connect_timeout:",
+      "--default_deadline:", "--slow_query:",        "--drain_notice:",
       "--shutdown_grace:"};
   ASSERT_GE(mistakes.size(), flags.size());
   for (size_t i = 0; i < flags.size(); ++i) {
@@ -229,7 +229,7 @@ TEST(FlagsHelp, HasEveryFlag) {
     ++flags;
     EXPECT_THAT(help, HasSubstr(absl::StrCat("\n  --", name, flag->IsOfType<bool>() ? " " : "=")));
   }
-  EXPECT_EQ(flags, 15);
+  EXPECT_EQ(flags, 16);
   for (const absl::string_view line : absl::StrSplit(help, '\n')) EXPECT_LE(line.size(), 100);
 }
 

@@ -10,6 +10,7 @@
 
 #include "grpc/health/v1/health.pb.h"
 #include "server/wire.h"
+#include "tests/support/conversation.h"
 #include "tests/support/running_server.h"
 #include "twi/data/v1/quotes.pb.h"
 
@@ -19,6 +20,7 @@ namespace {
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
 using ::testing::AnyOf;
+using testing::Conversation;
 using testing::DetailsOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -35,50 +37,6 @@ constexpr char kListQuotes[] = "/twi.data.v1.QuotesService/ListQuotes";
 constexpr char kCreateQuote[] = "/twi.data.v1.QuotesService/CreateQuote";
 constexpr char kDeleteQuote[] = "/twi.data.v1.QuotesService/DeleteQuote";
 
-/// Messages of a call sent and received one by one, by any method.
-class Conversation {
- public:
-  Conversation(RunningServer& server, const std::string& path) {
-    context_.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
-    stream_ = server.stub().PrepareCall(&context_, path, &queue_);
-    stream_->StartCall(this);
-    Wait();
-  }
-
-  bool Write(const google::protobuf::Message& message) {
-    stream_->Write(Buffer(message.SerializeAsString()), this);
-    return Wait();
-  }
-  void WritesDone() {
-    stream_->WritesDone(this);
-    Wait();
-  }
-  bool Read(google::protobuf::Message* message) {
-    grpc::ByteBuffer bytes;
-    stream_->Read(&bytes, this);
-    return Wait() && Parse(&bytes, message).ok();
-  }
-  grpc::Status Finish() {
-    grpc::Status status;
-    stream_->Finish(&status, this);
-    Wait();
-    return status;
-  }
-  grpc::ClientContext& context() { return context_; }
-
- private:
-  bool Wait() {
-    void* tag = nullptr;
-    bool ok = false;
-    queue_.Next(&tag, &ok);
-    return ok;
-  }
-
-  grpc::ClientContext context_;
-  grpc::CompletionQueue queue_;
-  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
-};
-
 class PipelineTest : public ::testing::Test {
  protected:
   GetQuoteRequest Get(int64_t id) {
@@ -86,6 +44,31 @@ class PipelineTest : public ::testing::Test {
     request.set_serial_id(id);
     return request;
   }
+  /// Keeps every write to quotes waiting for `seconds`, from now on.
+  std::thread LockQuotes(double seconds) {
+    std::thread holder([this, seconds] {
+      server_.database().Run("begin; lock table quotes; select pg_sleep(" +
+                             std::to_string(seconds) + "); commit");
+    });
+    Until(
+        "select count(*) > 0 from pg_locks where mode = 'AccessExclusiveLock' and granted and "
+        "relation = 'quotes'::regclass");
+    return holder;
+  }
+
+  /// A write of ours waits for the lock.
+  void UntilWaiting() {
+    Until(
+        "select count(*) > 0 from pg_stat_activity where application_name = 'twi-data' and "
+        "wait_event_type = 'Lock'");
+  }
+
+  void Until(const std::string& condition) {
+    for (int i = 0; i < 1000 && server_.database().Value(condition) != "t"; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  }
+
   RunningServer server_;
 };
 
@@ -93,13 +76,16 @@ TEST_F(PipelineTest, AMethodThatDoesNotExistIsUnimplemented) {
   const grpc::Status status = server_.Call("/twi.data.v1.QuotesService/Nothing", Get(1), nullptr);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
   EXPECT_EQ(DetailsOf(status).info.reason(), "METHOD_UNKNOWN");
+  // Whatever bytes its name is made of, the details can be read.
+  EXPECT_EQ(DetailsOf(server_.Call("/no\xff/such", Get(1), nullptr)).info.reason(),
+            "METHOD_UNKNOWN");
   EXPECT_THAT(
       server_.metrics().Page(),
       HasSubstr("grpc_server_handled_total{grpc_code=\"Unimplemented\",grpc_method=\"unknown\""));
 }
 
 TEST_F(PipelineTest, AUnaryCallIsOneMessage) {
-  Conversation two(server_, kGetQuote);
+  Conversation two(server_.stub(), kGetQuote);
   two.Write(Get(1));
   two.Write(Get(2));
   two.WritesDone();
@@ -107,7 +93,7 @@ TEST_F(PipelineTest, AUnaryCallIsOneMessage) {
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
   EXPECT_EQ(DetailsOf(status).info.reason(), "CALL_REFUSED");
 
-  Conversation none(server_, kGetQuote);
+  Conversation none(server_.stub(), kGetQuote);
   none.WritesDone();
   EXPECT_EQ(DetailsOf(none.Finish()).info.reason(), "CALL_REFUSED");
 }
@@ -204,10 +190,7 @@ TEST_F(PipelineTest, ATokenOfAnotherListIsRefused) {
 }
 
 TEST_F(PipelineTest, ACallEndsAtItsDeadlineAndIsCountedSo) {
-  // Another transaction keeps the write from going on.
-  std::thread holder(
-      [this] { server_.database().Run("begin; lock table quotes; select pg_sleep(1.5); commit"); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  std::thread holder = LockQuotes(1.5);
   CreateQuoteRequest request;
   request.set_quote("too late");
   grpc::ClientContext context;
@@ -266,7 +249,7 @@ TEST_F(PipelineTest, HealthTellsAndIsWatched) {
           .ok());
   EXPECT_EQ(list.statuses().at("liveness").status(), HealthCheckResponse::SERVING);
 
-  Conversation watch(server_, "/grpc.health.v1.Health/Watch");
+  Conversation watch(server_.stub(), "/grpc.health.v1.Health/Watch");
   request.set_service("readiness");
   watch.Write(request);
   watch.WritesDone();
@@ -287,7 +270,7 @@ TEST_F(PipelineTest, ManyWatchersComeAndGo) {
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([this] {
       for (int round = 0; round < 10; ++round) {
-        Conversation watch(server_, "/grpc.health.v1.Health/Watch");
+        Conversation watch(server_.stub(), "/grpc.health.v1.Health/Watch");
         watch.Write(HealthCheckRequest());
         HealthCheckResponse response;
         EXPECT_TRUE(watch.Read(&response));
@@ -323,14 +306,12 @@ TEST_F(PipelineTest, ManyCallersAtOnceGetTheirOwnAnswers) {
 
 TEST_F(PipelineTest, CallsUnderWayEndBeforeTheServerDoes) {
   server_.database().Run("insert into quotes (quote) values ('a')");
-  std::thread holder(
-      [this] { server_.database().Run("begin; lock table quotes; select pg_sleep(0.7); commit"); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  std::thread holder = LockQuotes(0.7);
   twi::data::v1::DeleteQuoteRequest request;
   request.set_serial_id(1);
   auto call =
       std::async(std::launch::async, [&] { return server_.Call(kDeleteQuote, request, nullptr); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  UntilWaiting();
   server_.server().Shutdown(absl::Seconds(10));
   EXPECT_TRUE(call.get().ok());
   holder.join();
@@ -339,14 +320,12 @@ TEST_F(PipelineTest, CallsUnderWayEndBeforeTheServerDoes) {
 
 TEST_F(PipelineTest, CallsThatDoNotEndInTimeAreCancelled) {
   server_.database().Run("insert into quotes (quote) values ('a')");
-  std::thread holder(
-      [this] { server_.database().Run("begin; lock table quotes; select pg_sleep(2); commit"); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  std::thread holder = LockQuotes(2);
   twi::data::v1::DeleteQuoteRequest request;
   request.set_serial_id(1);
   auto call =
       std::async(std::launch::async, [&] { return server_.Call(kDeleteQuote, request, nullptr); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  UntilWaiting();
   const auto begin = std::chrono::steady_clock::now();
   server_.server().Shutdown(absl::Milliseconds(200));
   EXPECT_THAT(call.get().error_code(),

@@ -29,9 +29,12 @@ void OrDie(const absl::Status& status) {
 
 }  // namespace
 
-RunningServer::RunningServer(const server::Pipeline::Options& options) {
+RunningServer::RunningServer(
+    const std::string& tables, const std::vector<EmbeddedText>& stanzas,
+    const std::vector<const google::protobuf::ServiceDescriptor*>& data_services) {
   OrDie(OrDie(sql::Migrations::Load(database_.dsn())).Up([](const sql::MigrationStep&) {}));
-  auto loaded = OrDie(repositories::Catalog::Load(database_.dsn(), kRepositories, DataServices()));
+  if (!tables.empty()) database_.Run(tables);
+  auto loaded = OrDie(repositories::Catalog::Load(database_.dsn(), stanzas, data_services));
   for (const auto& problem : loaded.problems) OrDie(absl::InternalError(problem.message));
   catalog_ = std::move(loaded.catalog);
   pool_ = std::make_unique<sql::Pool>(sql::PoolOptions{.dsn = database_.dsn()});
@@ -40,7 +43,7 @@ RunningServer::RunningServer(const server::Pipeline::Options& options) {
   health_ = std::make_unique<server::HealthService>(services);
   reflection_ = server::MakeReflectionV1(services);
   pipeline_ = std::make_unique<server::Pipeline>(
-      options, catalog_.get(), pool_.get(),
+      server::Pipeline::Options(), catalog_.get(), pool_.get(),
       std::vector<server::Service*>{health_.get(), reflection_.get()}, &metrics_);
   server_ = OrDie(server::Server::Start("127.0.0.1:0", 1, pipeline_.get()));
   health_->SetServing(true);
@@ -57,8 +60,7 @@ grpc::Status RunningServer::Call(const std::string& path, const google::protobuf
                                  google::protobuf::Message* response,
                                  grpc::ClientContext* context) {
   grpc::ByteBuffer bytes;
-  const grpc::Status status =
-      CallRaw(path, server::Buffer(request.SerializeAsString()), &bytes, context);
+  grpc::Status status = CallRaw(path, server::Buffer(request.SerializeAsString()), &bytes, context);
   if (status.ok() && response != nullptr) OrDie(server::Parse(&bytes, response));
   return status;
 }

@@ -8,6 +8,7 @@
 
 #include "google/protobuf/message.h"
 #include "google/rpc/error_details.pb.h"
+#include "proto/descriptor_names.h"
 #include "repositories/catalog.h"
 #include "server/metrics.h"
 #include "server/pipeline.h"
@@ -22,7 +23,10 @@ namespace twi::testing {
 /// of loopback.
 class RunningServer {
  public:
-  explicit RunningServer(const server::Pipeline::Options& options = {});
+  RunningServer() : RunningServer({}, kRepositories, DataServices()) {}
+  /// With operations of a test's own; `tables` makes what they need.
+  RunningServer(const std::string& tables, const std::vector<EmbeddedText>& stanzas,
+                const std::vector<const google::protobuf::ServiceDescriptor*>& services);
   ~RunningServer();
 
   /// One unary call. `response` may be null when its content does not matter.

@@ -1,0 +1,37 @@
+#include "sql/execution.h"
+
+namespace twi::sql {
+
+bool Execution::Expire() {
+  if (abandoned()) {
+    status = Error(absl::StatusCode::kCancelled, "CANCELLED", "the caller gave up");
+    return true;
+  }
+  if (Clock::now() < deadline) return false;
+  status = Error(absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXCEEDED",
+                 "the deadline passed before the answer was there");
+  return true;
+}
+
+void Execution::Fail(const DatabaseError& error) {
+  rows = Rows();
+  status = error.ToStatus();
+  sqlstate = error.sqlstate;
+  database_message = error.message;
+}
+
+bool Execution::SurvivesBreak(const DatabaseError& error) {
+  rows = Rows();
+  if (!statement->read_only && !idempotent) {
+    Fail(error);
+    status = Error(absl::StatusCode::kUnknown, "OUTCOME_UNKNOWN",
+                   "the connection to the database broke after the write was sent; it may have "
+                   "been done");
+    return false;
+  }
+  if (may_run_again()) return true;
+  Fail(error);
+  return false;
+}
+
+}  // namespace twi::sql

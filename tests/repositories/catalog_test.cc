@@ -1,0 +1,201 @@
+#include "repositories/catalog.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "proto/descriptor_names.h"
+#include "sql/migrate.h"
+#include "tests/support/database.h"
+#include "twi/test/v1/catalog.pb.h"
+
+namespace twi::repositories {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr char kStanzas[] = R"(select 1;
+-- name: Fine
+select t.name from t where t.id = :id;
+
+-- name: Syntax
+select from where :id;
+
+-- name: Two
+select name from t where id = :id; select 1;
+
+-- name: Utility
+vacuum;
+
+-- name: Star
+select * from t where id = :id;
+
+-- name: Session
+select set_config('x.y', 'z', false) as name from t where id = :id;
+
+-- name: Writes
+update t set name = 'x' where id = :id returning name;
+
+-- name: Locks
+select name from t where id = :id for update;
+
+-- name: CachedWrite
+update t set name = 'x' where id = :id returning name;
+
+-- name: NoColumn
+select name
+from t
+where no_such_column = :id;
+
+-- name: UnknownField
+select name from t where id = :idd;
+
+-- name: UnusedField
+select name from t limit 1;
+
+-- name: WrongParameter
+select name from t where name = :id;
+
+-- name: WrongColumn
+select id as name from t where id = :id;
+
+-- name: MissingColumn
+select id as title from t where id = :id;
+
+-- name: LeftoverColumn
+select id, name from t where id = :id;
+
+-- name: Streams
+select name from t where id = :id;
+
+-- name: PageWithoutKeys
+select name from t where :page.after order by name limit :page.size;
+
+-- name: PageWithoutLimit
+-- page: name
+select name from t where :page.after order by name;
+
+-- name: PageByNull
+-- page: nick
+select nick, name from t where :page.after order by nick limit :page.size;
+
+-- name: PageByNothing
+-- page: id
+select name from t where :page.after order by id limit :page.size;
+
+-- name: PageThatWrites
+-- page: id, name desc
+select id, name from t where :page.after order by id limit :page.size;
+
+-- name: ANameThatIsMuchTooLongForAPreparedStatement
+-- none: PERHAPS
+-- cached: 5
+select name from t where id = :id
+
+-- name: Nobody
+select name from t where id = :id;
+
+-- name: Fine
+select name from t where id = :id;
+)";
+
+constexpr char kProblems[] = R"(
+catalog.sql:1: SQL before the first `-- name:`
+catalog.sql:1: no stanza for rpc Missing: add `-- name: Missing`
+catalog.sql:5: Syntax: not SQL: syntax error at or near "where" (character 13)
+catalog.sql:8: Two: holds 2 statements: write one, with common table expressions
+catalog.sql:8: Two: the database refuses it: cannot insert multiple commands into a prepared statement
+catalog.sql:11: Utility: is none of select, insert, update, delete, merge: a shared connection runs no other
+catalog.sql:14: Star: selects `*`: name the columns
+catalog.sql:14: Star: column id fills no field of Name: leave it out or add the field
+catalog.sql:14: Star: column nick fills no field of Name: leave it out or add the field
+catalog.sql:17: Session: calls set_config(), which changes the connection that others share
+catalog.sql:20: Writes: is declared NO_SIDE_EFFECTS and writes: take the option from the rpc, or the effect from the SQL
+catalog.sql:23: Locks: is declared NO_SIDE_EFFECTS and locks rows: take the option from the rpc, or the effect from the SQL
+catalog.sql:26: CachedWrite: has a cache policy and is not declared NO_SIDE_EFFECTS
+catalog.sql:29: NoColumn: the database refuses it: column "no_such_column" does not exist (line 32)
+catalog.sql:34: UnknownField: placeholder :idd is no field: ById has no idd; did you mean id?
+catalog.sql:34: UnknownField: nothing in the SQL uses the field id of ById: write `:id`, or remove it
+catalog.sql:37: UnusedField: nothing in the SQL uses the field id of ById: write `:id`, or remove it
+catalog.sql:40: WrongParameter: field id is int64 but the statement takes text: cast it, :id::bigint
+catalog.sql:43: WrongColumn: column name is bigint but field Name.name is string: cast it, name::text
+catalog.sql:46: MissingColumn: field Name.name has no column: select a text as name
+catalog.sql:46: MissingColumn: column title fills no field of Name: leave it out or add the field
+catalog.sql:49: LeftoverColumn: column id fills no field of Name: leave it out or add the field
+catalog.sql:52: Streams: streams in, which no operation does yet: take `stream` from its request
+catalog.sql:55: PageWithoutKeys: `:page.…` without a `-- page:` line that names the keys
+catalog.sql:58: PageWithoutLimit: a page needs `where … :page.after` and `limit :page.size`
+catalog.sql:62: PageByNull: its key nick may be NULL: pages would lose such rows
+catalog.sql:66: PageByNothing: does not select its key id
+catalog.sql:70: PageThatWrites: lists pages and is not declared NO_SIDE_EFFECTS
+catalog.sql:71: the keys of `-- page:` go in different directions: a row comparison has one for all
+catalog.sql:74: ANameThatIsMuchTooLongForAPreparedStatement does not end with a semicolon
+catalog.sql:74: ANameThatIsMuchTooLongForAPreparedStatement: `CatalogService/ANameThatIsMuchTooLongForAPreparedStatement` is longer than 56 bytes, which prepared statements can be named by
+catalog.sql:75: `-- none: PERHAPS` is none of OK, NOT_FOUND, ALREADY_EXISTS
+catalog.sql:76: unknown directive `-- cached:`; there are name, page, none
+catalog.sql:79: CatalogService has no rpc Nobody: add it to twi/test/v1/catalog.proto, or rename the stanza
+catalog.sql:82: a second stanza Fine: remove one
+other.sql:1: no service in other.proto: add it, or remove this file
+)";
+
+class CatalogTest : public ::testing::Test {
+ protected:
+  Catalog::Loaded Load(const std::vector<EmbeddedText>& files) {
+    auto loaded = Catalog::Load(
+        database_.dsn(), files,
+        {twi::test::v1::Name::descriptor()->file()->FindServiceByName("CatalogService")});
+    EXPECT_TRUE(loaded.ok()) << loaded.status();
+    return *std::move(loaded);
+  }
+
+  testing::Database database_;
+};
+
+TEST_F(CatalogTest, EveryMistakeIsToldAtOnceWithItsPlace) {
+  database_.Run("create table t (id bigint primary key, name text not null, nick text)");
+  const Catalog::Loaded loaded = Load({{"catalog.sql", kStanzas}, {"other.sql", ""}});
+  EXPECT_EQ(loaded.catalog, nullptr);
+  std::vector<Problem> problems = loaded.problems;
+  std::ranges::stable_sort(problems, {},
+                           [](const Problem& p) { return std::pair(p.file, p.line); });
+  std::string told = "\n";
+  for (const Problem& problem : problems) {
+    absl::StrAppend(&told, problem.file, ":", problem.line, ": ", problem.message, "\n");
+  }
+  EXPECT_EQ(told, kProblems);
+}
+
+TEST_F(CatalogTest, AServiceWithoutAFileIsTold) {
+  const Catalog::Loaded loaded = Load({});
+  ASSERT_EQ(loaded.problems.size(), 1u);
+  EXPECT_EQ(loaded.problems[0].file, "catalog.sql");
+  EXPECT_THAT(loaded.problems[0].message, HasSubstr("the file is missing"));
+}
+
+TEST_F(CatalogTest, ADatabaseThatIsNotThereIsUnavailable) {
+  EXPECT_EQ(Catalog::Load("host=/nonexistent", kRepositories, DataServices()).status().code(),
+            absl::StatusCode::kUnavailable);
+}
+
+TEST_F(CatalogTest, TheOperationsFitTheMigrations) {
+  auto migrations = sql::Migrations::Load(database_.dsn());
+  ASSERT_TRUE(migrations.ok());
+  ASSERT_TRUE(migrations->Up([](const sql::MigrationStep&) {}).ok());
+  auto loaded = Catalog::Load(database_.dsn(), kRepositories, DataServices());
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(loaded->problems, IsEmpty());
+  EXPECT_THAT(loaded->warnings, IsEmpty());
+  for (const auto& operation : loaded->catalog->operations()) {
+    EXPECT_THAT(operation->analysis().reads.size() + operation->analysis().writes.size(),
+                ::testing::Gt(0u))
+        << operation->name();
+    if (operation->name() != "QuotesService/CreateQuote") continue;
+    EXPECT_THAT(operation->analysis().writes, ElementsAre("quotes"));
+    EXPECT_FALSE(operation->read_only());
+  }
+}
+
+}  // namespace
+}  // namespace twi::repositories

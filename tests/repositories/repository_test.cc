@@ -1,0 +1,172 @@
+#include "repositories/repository.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace twi::repositories {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+/// Parses a text without problems.
+Repository Parse(const std::string& text) {
+  std::vector<Problem> problems;
+  Repository repository = Repository::Parse("things.sql", text, &problems);
+  for (const Problem& problem : problems) ADD_FAILURE() << problem.line << ": " << problem.message;
+  return repository;
+}
+
+/// The problems of a text, as `things.sql:7: message`.
+std::vector<std::string> ProblemsOf(const std::string& text) {
+  std::vector<Problem> problems;
+  Repository::Parse("things.sql", text, &problems);
+  std::vector<std::string> told;
+  for (const Problem& problem : problems) {
+    told.push_back(problem.file + ":" + std::to_string(problem.line) + ": " + problem.message);
+  }
+  return told;
+}
+
+TEST(Repository, IsStanzasInTheirOrder) {
+  const Repository repository = Parse(
+      "-- The things.\n"
+      "\n"
+      "-- name: GetThing\n"
+      "select t.id\n"
+      "from things t\n"
+      "where t.id = :id;\n"
+      "\n"
+      "\n"
+      "-- name: DeleteThing\n"
+      "-- Whole, with all that hangs on it.\n"
+      "\n"
+      "-- none: OK\n"
+      "\n"
+      "  delete from things where id = :id returning 1  ;\n");
+  EXPECT_EQ(repository.file, "things.sql");
+  EXPECT_EQ(repository.stem, "things");
+  ASSERT_EQ(repository.stanzas.size(), 2u);
+
+  const Stanza& get = repository.stanzas[0];
+  EXPECT_EQ(get.name, "GetThing");
+  EXPECT_EQ(get.line, 3);
+  EXPECT_EQ(get.text, "select t.id\nfrom things t\nwhere t.id = :id");
+  EXPECT_EQ(get.text_line, 4);
+  EXPECT_THAT(get.page, IsEmpty());
+  EXPECT_FALSE(get.descending);
+  EXPECT_EQ(get.none, "");
+
+  const Stanza& remove = repository.stanzas[1];
+  EXPECT_EQ(remove.name, "DeleteThing");
+  EXPECT_EQ(remove.line, 9);
+  EXPECT_EQ(remove.text, "delete from things where id = :id returning 1  ");
+  EXPECT_EQ(remove.text_line, 14);
+  EXPECT_EQ(remove.none, "OK");
+}
+
+TEST(Repository, ReadsTheKeysOfAPage) {
+  const Repository repository = Parse(
+      "-- name: A\n-- page: t.time, t.id\nselect 1;\n"
+      "-- name: B\n-- page:  time desc ,id  desc \nselect 1;\n"
+      "-- name: C\n-- page: id asc\nselect 1;\n");
+  EXPECT_THAT(repository.stanzas[0].page, ElementsAre("t.time", "t.id"));
+  EXPECT_FALSE(repository.stanzas[0].descending);
+  EXPECT_THAT(repository.stanzas[1].page, ElementsAre("time", "id"));
+  EXPECT_TRUE(repository.stanzas[1].descending);
+  EXPECT_THAT(repository.stanzas[2].page, ElementsAre("id"));
+  EXPECT_FALSE(repository.stanzas[2].descending);
+}
+
+TEST(Repository, RefusesPagesThatAreNoKeys) {
+  EXPECT_THAT(ProblemsOf("-- name: A\n-- page: a desc, b\nselect 1;"),
+              ElementsAre(HasSubstr("things.sql:2: the keys of `-- page:` go in different")));
+  for (const std::string keys : {"a,", "a b", "a nulls last", ", a"}) {
+    EXPECT_THAT(ProblemsOf("-- name: A\n-- page: " + keys + "\nselect 1;"),
+                ElementsAre(HasSubstr("things.sql:2: `-- page: " + keys + "` is not a list")));
+  }
+}
+
+TEST(Repository, KnowsWhatMayBeSaidOfNoRow) {
+  for (const std::string none : {"OK", "NOT_FOUND", "ALREADY_EXISTS"}) {
+    EXPECT_EQ(Parse("-- name: A\n-- none: " + none + "\nselect 1;").stanzas[0].none, none);
+  }
+  for (const std::string none : {" ok", " INTERNAL", ""}) {
+    EXPECT_THAT(ProblemsOf("-- name: A\n-- none:" + none + "\nselect 1;"),
+                ElementsAre(HasSubstr("things.sql:2: `-- none:")));
+  }
+}
+
+TEST(Repository, ReadsProseAsProse) {
+  const Repository repository = Parse(
+      "-- name: A\n"
+      "--\n"
+      "-- Two things: one and another.\n"
+      "--none: INTERNAL\n"
+      "-- See https://example.org\n"
+      "select 1;\n");
+  EXPECT_EQ(repository.stanzas[0].none, "");
+  EXPECT_EQ(repository.stanzas[0].text, "select 1");
+  EXPECT_EQ(repository.stanzas[0].text_line, 6);
+}
+
+TEST(Repository, RefusesDirectivesThatItDoesNotKnow) {
+  EXPECT_THAT(ProblemsOf("-- name: A\n-- pages: id\n-- nome: OK\nselect 1;"),
+              ElementsAre(HasSubstr("things.sql:2: unknown directive `-- pages:`"),
+                          HasSubstr("things.sql:3: unknown directive `-- nome:`")));
+}
+
+TEST(Repository, LeavesCommentsWithinAStatementAlone) {
+  const Repository repository = Parse(
+      "-- name: A\n"
+      "select 1\n"
+      "-- page: not a directive; here\n"
+      "  -- none: OK\n"
+      "\n"
+      "from t; -- and then\n"
+      ";\n");
+  ASSERT_EQ(repository.stanzas.size(), 1u);
+  EXPECT_EQ(repository.stanzas[0].text,
+            "select 1\n-- page: not a directive; here\n  -- none: OK\n\nfrom t; -- and then\n");
+  EXPECT_THAT(repository.stanzas[0].page, IsEmpty());
+  EXPECT_EQ(repository.stanzas[0].none, "");
+}
+
+TEST(Repository, WantsASemicolonAtTheEnd) {
+  EXPECT_THAT(ProblemsOf("-- name: A\nselect 1\n-- name: B\nselect 2;\n-- name: C\n"),
+              ElementsAre("things.sql:1: A does not end with a semicolon",
+                          "things.sql:5: C does not end with a semicolon"));
+  EXPECT_THAT(ProblemsOf("-- name: A\nselect 1; -- the one\n"),
+              ElementsAre("things.sql:1: A does not end with a semicolon"));
+}
+
+TEST(Repository, RefusesSqlThatHasNoName) {
+  EXPECT_THAT(ProblemsOf("-- Prose.\n\nselect 1;\n-- name: A\nselect 1;\n"),
+              ElementsAre("things.sql:3: SQL before the first `-- name:`"));
+}
+
+TEST(Repository, TakesEveryLineEnd) {
+  const std::string lines =
+      "-- name: A\n-- page: a desc\n\nselect 'x'\nfrom t;\n-- name: B\nselect 2;";
+  std::string windows;
+  for (char character : lines) windows += character == '\n' ? "\r\n" : std::string(1, character);
+  const Repository expected = Parse(lines);
+  const Repository repository = Parse(windows);
+  ASSERT_EQ(repository.stanzas.size(), expected.stanzas.size());
+  for (size_t i = 0; i < expected.stanzas.size(); ++i) {
+    EXPECT_EQ(repository.stanzas[i].name, expected.stanzas[i].name);
+    EXPECT_EQ(repository.stanzas[i].line, expected.stanzas[i].line);
+    EXPECT_EQ(repository.stanzas[i].text, expected.stanzas[i].text);
+    EXPECT_EQ(repository.stanzas[i].text_line, expected.stanzas[i].text_line);
+    EXPECT_EQ(repository.stanzas[i].page, expected.stanzas[i].page);
+  }
+}
+
+TEST(Repository, MayBeEmpty) {
+  EXPECT_THAT(Parse("").stanzas, IsEmpty());
+  EXPECT_THAT(Parse("\n\n-- Nothing yet.\n").stanzas, IsEmpty());
+}
+
+}  // namespace
+}  // namespace twi::repositories
