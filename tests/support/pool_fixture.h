@@ -1,0 +1,122 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "sql/pool.h"
+#include "tests/support/database.h"
+
+namespace twi::sql {
+
+inline std::string Int8(int64_t value) {
+  std::string bytes(8, '\0');
+  for (int i = 0; i < 8; ++i) bytes[i] = static_cast<char>(value >> (56 - 8 * i));
+  return bytes;
+}
+
+inline int64_t Int8Of(const Rows& rows) {
+  int64_t value = 0;
+  for (unsigned char byte : rows.value(0, 0)) value = value << 8 | byte;
+  return value;
+}
+
+inline const Statement kEcho = {"Test/Echo", "select $1::bigint", true};
+// Fails for the parameter 0 only.
+inline const Statement kDivide = {"Test/Divide", "select 100 / $1::bigint", true};
+inline const Statement kInsert = {"Test/Insert", "insert into t values ($1) returning id", false};
+inline const Statement kSleep = {"Test/Sleep", "select pg_sleep(0.3), $1::bigint", true};
+inline const Statement kSlowInsert = {
+    "Test/SlowInsert", "insert into t select $1 from (select pg_sleep(0.5)) s returning id", false};
+// Deferred: it fails when the batch commits, and not in its own answer.
+inline const Statement kChild = {"Test/Child", "insert into child values ($1)", false};
+
+class PoolTest : public ::testing::Test {
+ protected:
+  PoolTest() {
+    database_.Run(
+        "create table t (id bigint primary key check (id < 1000000));"
+        "create table child (id bigint references t deferrable initially deferred)");
+    pool_ = std::make_unique<Pool>(PoolOptions{.dsn = database_.dsn()});
+    EXPECT_TRUE(pool_->WaitConnected(absl::Seconds(20)).ok());
+  }
+
+  /// Runs `statement` for each value at once and waits for all, whatever else is under way.
+  std::vector<std::unique_ptr<Execution>> Run(const Statement& statement,
+                                              const std::vector<int64_t>& values,
+                                              Clock::duration timeout = std::chrono::seconds(60),
+                                              int besides = 0) {
+    auto executions = Begin(statement, values, timeout);
+    Wait(besides);
+    return executions;
+  }
+
+  std::vector<std::unique_ptr<Execution>> Begin(
+      const Statement& statement, const std::vector<int64_t>& values,
+      Clock::duration timeout = std::chrono::seconds(60)) {
+    std::vector<std::unique_ptr<Execution>> executions;
+    for (int64_t value : values) {
+      auto execution = std::make_unique<Execution>();
+      execution->statement = &statement;
+      execution->parameters.Add(Int8(value));
+      execution->deadline = Clock::now() + timeout;
+      execution->cancelled = &cancelled_;
+      execution->done = [this] { Done(); };
+      {
+        std::lock_guard lock(mutex_);
+        ++outstanding_;
+      }
+      if (!pool_->Submit(execution.get())) Done();
+      executions.push_back(std::move(execution));
+    }
+    return executions;
+  }
+
+  /// Until no more than `besides` executions are without an answer.
+  void Wait(int besides = 0) {
+    std::unique_lock lock(mutex_);
+    ASSERT_TRUE(
+        changed_.wait_for(lock, std::chrono::seconds(60), [&] { return outstanding_ <= besides; }));
+  }
+
+  int Outstanding() {
+    std::lock_guard lock(mutex_);
+    return outstanding_;
+  }
+
+  /// Scales counts down under sanitizers.
+  static double Load() {
+    const char* load = std::getenv("TWI_TEST_LOAD");
+    return load == nullptr ? 1 : std::atof(load);
+  }
+
+  void Done() {
+    // Notified under the lock: the test may end as soon as it is free.
+    std::lock_guard lock(mutex_);
+    --outstanding_;
+    changed_.notify_all();
+  }
+
+  std::string Count() { return database_.Value("select count(*) from t"); }
+
+  testing::Database database_;
+  std::atomic<bool> cancelled_{false};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int outstanding_ = 0;
+  std::unique_ptr<Pool> pool_;
+};
+
+inline std::vector<int64_t> Range(int64_t begin, int64_t end) {
+  std::vector<int64_t> values;
+  for (int64_t i = begin; i < end; ++i) values.push_back(i);
+  return values;
+}
+
+}  // namespace twi::sql
