@@ -10,6 +10,7 @@
 #include <set>
 #include <sstream>
 
+#include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "sql/errors.h"
@@ -23,8 +24,6 @@ using absl::StatusCode;
 using google::rpc::BadRequest;
 using google::rpc::ErrorInfo;
 using google::rpc::RetryInfo;
-using ::testing::Contains;
-using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
@@ -294,7 +293,7 @@ TEST(Reasons, AreThoseOfTheContract) {
     re2::StringPiece rest(text);
     std::string code, with_code, assigned, violation;
     while (RE2::FindAndConsume(&rest, use, &code, &with_code, &assigned, &violation)) {
-      const std::string reason = with_code + assigned + violation;
+      const std::string reason = absl::StrCat(with_code, assigned, violation);
       used.insert(reason);
       twi::data::v1::ErrorReason value;
       EXPECT_TRUE(twi::data::v1::ErrorReason_Parse("ERROR_REASON_" + reason, &value))
