@@ -146,6 +146,11 @@ absl::StatusOr<std::unique_ptr<EmbeddedPostgres>> EmbeddedPostgres::Start(
   self->binaries_ = *std::move(binaries);
   if (auto status = self->AwaitPredecessor(); !status.ok()) return status;
   if (auto status = self->OpenLog(); !status.ok()) return status;
+  // Clusters that killed starts left half made. Their initdb's children may write to one for a
+  // moment yet, and then it goes at the next start.
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory, error)) {
+    if (absl::StartsWith(entry.path().filename().string(), "data.")) fs::remove_all(entry, error);
+  }
   if (!fs::exists(data, error)) {
     if (auto status = self->CreateCluster(); !status.ok()) return status;
   }
@@ -211,11 +216,7 @@ absl::Status EmbeddedPostgres::OpenLog() {
 /// Makes the cluster and its database beside their place and moves them there when they are
 /// complete, so that a start that was killed leaves nothing that looks like a cluster.
 absl::Status EmbeddedPostgres::CreateCluster() const {
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory_, error)) {
-    if (absl::StartsWith(entry.path().filename().string(), "data.")) fs::remove_all(entry, error);
-  }
-  // A name of its own: a killed initdb's children may write to theirs for a moment yet.
+  // A name of its own: a killed initdb's children may write to theirs.
   std::string made = directory_ + "/data.XXXXXX";
   if (mkdtemp(made.data()) == nullptr ||
       (account_ && chown(made.c_str(), account_->user, account_->group) != 0)) {
