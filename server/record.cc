@@ -1,5 +1,7 @@
 #include "server/record.h"
 
+#include <algorithm>
+
 #include "server/log.h"
 #include "server/method.h"
 #include "sql/errors.h"
@@ -8,14 +10,21 @@
 namespace twi::server {
 namespace {
 
-double Seconds(std::chrono::steady_clock::duration duration) {
-  return std::chrono::duration<double>(duration).count();
-}
+using sql::Clock;
+
+// How much earlier than ours a client's deadline may pass: what the request was under way.
+constexpr std::chrono::milliseconds kClientsClock{20};
+
+double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 absl::StatusCode Code(const Call& call, const absl::Status& status) {
   if (!call.cancelled()) return status.code();
-  return std::chrono::steady_clock::now() < call.deadline() ? absl::StatusCode::kCancelled
-                                                            : absl::StatusCode::kDeadlineExceeded;
+  // A client gives up at the deadline by its own clock, and on the wire a deadline is rounded up by
+  // at most 1 %.
+  const auto early =
+      std::max<Clock::duration>((call.deadline() - call.arrived()) / 50, kClientsClock);
+  return Clock::now() + early < call.deadline() ? absl::StatusCode::kCancelled
+                                                : absl::StatusCode::kDeadlineExceeded;
 }
 
 /// How loudly a call's end is told: what callers did wrong is theirs to know.
@@ -37,7 +46,7 @@ LogLevel Level(absl::StatusCode code) {
 
 void RecordCall(const Call& call, const absl::Status& status) {
   const absl::StatusCode code = Code(call, status);
-  const double seconds = Seconds(std::chrono::steady_clock::now() - call.arrived());
+  const double seconds = Seconds(Clock::now() - call.arrived());
   call.metrics().Handled(code, seconds);
   if (code == absl::StatusCode::kOk || !ProcessLog().enabled(Level(code))) return;
   Log(Level(code), "call failed",
