@@ -3,6 +3,8 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "sql/errors.h"
@@ -23,6 +25,9 @@ struct Execution {
   Clock::time_point deadline = Clock::time_point::max();
   /// Set by any thread when nobody waits for the answer any more: not begun after that.
   const std::atomic<bool>* cancelled = nullptr;
+  /// Of a set: what no other caller of the same statement may have too. Without one it is sent by
+  /// itself.
+  std::optional<std::string> key;
   /// A write that may be run again when nobody knows whether it was done.
   bool idempotent = false;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <asio/post.hpp>
 #include <bit>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,24 +11,45 @@
 namespace twi::sql {
 namespace {
 
-// 8, 32 and 128 statements a batch gave 29,000, 37,000 and 29,000 point reads a second.
-constexpr size_t kBatchLimit = 32;
 // At 10,000 statements a second of a busy small machine, half a second of waiting.
 constexpr size_t kQueueLimit = 5000;
 
 const Statement kSetTimeout = {"twi_data_statement_timeout",
                                "select set_config('statement_timeout', $1, false)", true};
 
+// Of a new batch in the lane's pace, which so follows the last dozen.
+constexpr int kPaceShare = 8;
+
 absl::Status TooMany() {
   return Error(absl::StatusCode::kResourceExhausted, "OVERLOADED",
                "too many calls are waiting for the database");
 }
 
+std::vector<Execution*> CallersOf(std::span<const Unit> units) {
+  std::vector<Execution*> callers;
+  for (const Unit& unit : units) {
+    callers.insert(callers.end(), unit.members().begin(), unit.members().end());
+  }
+  return callers;
+}
+
+/// Into the last unit of its statement, or one of its own.
+void Gather(Execution* execution, std::vector<Unit>* units) {
+  if (execution->key) {
+    const auto same = std::find_if(units->rbegin(), units->rend(), [&](const Unit& unit) {
+      return unit.statement() == execution->statement;
+    });
+    if (same != units->rend() && same->Join(execution)) return;
+  }
+  units->emplace_back(execution);
+}
+
 }  // namespace
 
-Lane::Lane(Kind kind, asio::io_context& loop, Conduct& conduct,
+Lane::Lane(Kind kind, BatchLimits limits, asio::io_context& loop, Conduct& conduct,
            std::function<void(Execution*)> alone, std::function<void(DatabaseError)> lost)
     : kind_(kind),
+      limits_(limits),
       loop_(loop),
       conduct_(conduct),
       alone_(std::move(alone)),
@@ -38,8 +60,17 @@ Lane::~Lane() { Close(); }
 bool Lane::Submit(Execution* execution) {
   {
     std::lock_guard lock(mutex_);
-    if (!refusal_.ok() || queue_.size() >= kQueueLimit) {
-      execution->status = refusal_.ok() ? TooMany() : refusal_;
+    if (!refusal_.ok()) {
+      execution->status = refusal_;
+      return false;
+    }
+    // What would only be dropped when its turn comes is refused while there is time to go
+    // elsewhere.
+    const bool late =
+        queue_.size() > limits_.callers &&
+        Clock::now() + pace_.load(std::memory_order_relaxed) * queue_.size() > execution->deadline;
+    if (late || queue_.size() >= kQueueLimit) {
+      execution->status = TooMany();
       return false;
     }
     queue_.push_back(execution);
@@ -68,8 +99,9 @@ void Lane::Attach(std::shared_ptr<Connection> connection) {
 }
 
 void Lane::Refuse(const absl::Status& status) {
-  Batch refused;
-  for (Batch& batch : again_) refused.insert(refused.end(), batch.begin(), batch.end());
+  Callers refused;
+  for (const Callers& callers : again_)
+    refused.insert(refused.end(), callers.begin(), callers.end());
   again_.clear();
   {
     std::lock_guard lock(mutex_);
@@ -98,9 +130,9 @@ void Lane::Start() {
   failed_.reset();
   sent_at_ = Clock::now();
   SetTimeout(batch_);
-  for (Execution* execution : batch_) {
-    ++execution->attempts;
-    connection_->Send(*execution->statement, execution->parameters);
+  for (Unit& unit : batch_) {
+    for (Execution* member : unit.members()) ++member->attempts;
+    connection_->Send(*unit.statement(), unit.Bind());
   }
   connection_->Sync();
   connection_->Flush();
@@ -108,10 +140,13 @@ void Lane::Start() {
 
 Lane::Batch Lane::Next() {
   Batch batch;
-  Batch dropped;
-  Batch apart;
+  Callers dropped;
+  Callers apart;
+  size_t taken = 0;
   const auto take = [&](Execution* execution) {
-    (execution->Expire() ? dropped : batch).push_back(execution);
+    if (execution->Expire()) return dropped.push_back(execution);
+    Gather(execution, &batch);
+    ++taken;
   };
   while (batch.empty() && !again_.empty()) {
     std::for_each(again_.front().begin(), again_.front().end(), take);
@@ -119,7 +154,7 @@ Lane::Batch Lane::Next() {
   }
   if (batch.empty()) {
     std::lock_guard lock(mutex_);
-    while (batch.size() < kBatchLimit && !queue_.empty()) {
+    while (batch.size() < limits_.statements && taken < limits_.callers && !queue_.empty()) {
       if (conduct_.TravelsAlone(queue_.front()->statement)) {
         apart.push_back(queue_.front());
       } else {
@@ -136,7 +171,7 @@ Lane::Batch Lane::Next() {
 
 void Lane::SetTimeout(const Batch& batch) {
   Clock::duration longest{};
-  for (const Execution* execution : batch) {
+  for (const Execution* execution : CallersOf(batch)) {
     longest = std::max(longest, execution->deadline - sent_at_);
   }
   // A power of two, so that it seldom changes. A timeout up to four times too long stays: callers
@@ -156,14 +191,11 @@ void Lane::SetTimeout(const Batch& batch) {
 
 void Lane::OnRows(Rows rows) {
   if (setting_timeout_) return;
-  Execution* execution = batch_[position_++];
-  execution->rows = std::move(rows);
-  execution->run_time = Clock::now() - sent_at_;
+  batch_[position_++].Spread(std::move(rows));
 }
 
 void Lane::OnError(DatabaseError error) {
   if (setting_timeout_) return;
-  batch_[position_]->run_time = Clock::now() - sent_at_;
   failed_ = position_++;
   error_ = std::move(error);
 }
@@ -174,23 +206,15 @@ void Lane::OnSkipped() {
 
 void Lane::OnSync(const DatabaseError* error) {
   if (std::exchange(setting_timeout_, false)) return;
-  Batch batch = std::exchange(batch_, {});
-  Batch answered;
-  const bool slow = Clock::now() - sent_at_ > Conduct::kSlow;
-  for (Execution* execution : batch) {
-    execution->solo = batch.size() == 1;
-    if (execution->solo) {
-      conduct_.RanAlone(execution->statement, !failed_ && error == nullptr, execution->run_time);
-    } else if (slow) {
-      conduct_.Suspect(execution->statement);
-    }
-  }
+  const Batch batch = std::exchange(batch_, {});
+  Observe(batch, !failed_ && error == nullptr);
+  Callers answered;
   if (failed_) {
-    Sort(std::move(batch), error_, *failed_, &answered);
+    Sort(batch, error_, *failed_, &answered);
   } else if (error != nullptr) {
-    Sort(std::move(batch), *error, std::string::npos, &answered);
+    Sort(batch, *error, std::string::npos, &answered);
   } else {
-    answered = std::move(batch);
+    answered = CallersOf(batch);
   }
   if (!connection_->idle()) {
     Close();
@@ -201,59 +225,83 @@ void Lane::OnSync(const DatabaseError* error) {
   for (Execution* execution : answered) execution->done();
 }
 
-void Lane::Sort(Batch batch, const DatabaseError& error, size_t failed, Batch* answered) {
-  const auto part = [&batch](size_t begin, size_t end) {
-    return Batch(batch.begin() + static_cast<ptrdiff_t>(begin),
-                 batch.begin() + static_cast<ptrdiff_t>(end));
-  };
+void Lane::Observe(const Batch& batch, bool ok) {
+  const Clock::duration time = Clock::now() - sent_at_;
+  const Callers callers = CallersOf(batch);
+  for (Execution* execution : callers) {
+    execution->solo = callers.size() == 1;
+    execution->run_time = time;
+  }
+  const Clock::duration pace = pace_.load(std::memory_order_relaxed);
+  const Clock::duration each = time / static_cast<int64_t>(callers.size());
+  pace_.store(pace + (each - pace) / kPaceShare, std::memory_order_relaxed);
+  for (const Unit& unit : batch) {
+    if (callers.size() == 1) {
+      conduct_.RanAlone(unit.statement(), ok, time);
+    } else if (time > Conduct::kSlow) {
+      conduct_.Suspect(unit.statement());
+    }
+  }
+}
+
+void Lane::Sort(const Batch& batch, const DatabaseError& error, size_t failed, Callers* answered) {
+  const std::span<const Unit> units(batch);
   const bool alone = batch.size() == 1;
-  if (failed == std::string::npos && !alone) {
-    // It failed at the commit, and nobody knows by whose fault: by halves.
-    RunAgain(part(0, batch.size() / 2));
-    RunAgain(part(batch.size() / 2, batch.size()));
-    return;
+  if (failed == std::string::npos && !(alone && batch.front().members().size() == 1)) {
+    return RunAgainHalved(CallersOf(units));
   }
   if (failed == std::string::npos) failed = 0;
   if (kind_ == Kind::kRead) {
-    *answered = part(0, failed);
+    *answered = CallersOf(units.first(failed));
   } else {
-    RunAgain(part(0, failed));
+    RunAgain(CallersOf(units.first(failed)));
   }
   Judge(batch[failed], error, alone, answered);
-  RunAgain(part(failed + 1, batch.size()));
+  RunAgain(CallersOf(units.subspan(failed + 1)));
 }
 
-void Lane::Judge(Execution* culprit, const DatabaseError& error, bool alone, Batch* answered) {
+void Lane::Judge(const Unit& culprit, const DatabaseError& error, bool alone, Callers* answered) {
   // Another transaction holds a lock that it needs, or it took as long as the batch may: neither is
   // to hold up the lane.
-  if (error.sqlstate == "55P03" || error.sqlstate == "57014") return alone_(culprit);
-  if (!alone) conduct_.Failed(culprit->statement);
+  if (error.sqlstate == "55P03" || error.sqlstate == "57014") {
+    for (Execution* member : culprit.members()) alone_(member);
+    return;
+  }
+  if (culprit.members().size() > 1) return RunAgainHalved(CallersOf({&culprit, 1}));
+  Execution* const caller = culprit.members().front();
+  if (!alone) conduct_.Failed(caller->statement);
   // Reads do not see one another, so the culprit of a read batch is one when alone, too. Before the
   // culprit of a write batch there were writes that are undone now.
   const bool its_own = alone || kind_ == Kind::kRead;
-  const bool passing = error.retry() == Retry::kStatement && culprit->may_run_again();
-  if (!its_own || passing) return RunAgain({culprit});
-  culprit->Fail(error);
-  answered->push_back(culprit);
+  const bool passing = error.retry() == Retry::kStatement && caller->may_run_again();
+  if (!its_own || passing) return RunAgain({caller});
+  caller->Fail(error);
+  answered->push_back(caller);
 }
 
-void Lane::RunAgain(Batch batch) {
-  if (batch.empty()) return;
-  for (Execution* execution : batch) execution->rows = Rows();
-  again_.push_back(std::move(batch));
+void Lane::RunAgain(Callers callers) {
+  if (callers.empty()) return;
+  for (Execution* execution : callers) execution->rows = Rows();
+  again_.push_back(std::move(callers));
+}
+
+void Lane::RunAgainHalved(const Callers& callers) {
+  const auto middle = callers.begin() + static_cast<ptrdiff_t>(callers.size() / 2);
+  RunAgain(Callers(callers.begin(), middle));
+  RunAgain(Callers(middle, callers.end()));
 }
 
 void Lane::OnBroken(DatabaseError error) {
   connection_.reset();
-  Batch answered = GiveUp(error);
+  Callers answered = GiveUp(error);
   lost_(std::move(error));
   for (Execution* execution : answered) execution->done();
 }
 
-Lane::Batch Lane::GiveUp(const DatabaseError& error) {
+Lane::Callers Lane::GiveUp(const DatabaseError& error) {
   setting_timeout_ = false;
-  Batch answered;
-  for (Execution* execution : std::exchange(batch_, {})) {
+  Callers answered;
+  for (Execution* execution : CallersOf(std::exchange(batch_, {}))) {
     if (execution->SurvivesBreak(error)) {
       RunAgain({execution});
     } else {

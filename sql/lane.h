@@ -12,11 +12,13 @@
 #include "sql/conduct.h"
 #include "sql/connection.h"
 #include "sql/execution.h"
+#include "sql/unit.h"
 
 namespace twi::sql {
 
 /// One connection shared by many callers. What gathers while a batch is under way is the next
-/// batch: its statements are sent together behind one Sync, and so are one transaction.
+/// batch: its statements are sent together behind one Sync, and so are one transaction. Callers of
+/// a set whose keys differ share one statement of it.
 ///
 /// Nobody is answered before the Sync. When a statement fails, the answers of a read batch that are
 /// already there stand, and everything else runs again in parts, so that a failure is its own
@@ -29,12 +31,13 @@ class Lane : private Connection::Listener {
 
   /// `lost` is called when the connection is gone; a new one comes by Attach. `alone` takes over
   /// what must not share a batch; `conduct` says what that is.
-  Lane(Kind kind, asio::io_context& loop, Conduct& conduct, std::function<void(Execution*)> alone,
-       std::function<void(DatabaseError)> lost);
+  Lane(Kind kind, BatchLimits limits, asio::io_context& loop, Conduct& conduct,
+       std::function<void(Execution*)> alone, std::function<void(DatabaseError)> lost);
   ~Lane() override;
 
-  /// Takes an execution, from any thread. False when it is refused, because the database is down or
-  /// too many wait: its status says why, and `done` is not called.
+  /// Takes an execution, from any thread. False when it is refused, because the database is down,
+  /// too many wait, or it would wait beyond its deadline: its status says why, and `done` is not
+  /// called.
   bool Submit(Execution* execution);
 
   /// How many executions wait for a batch. Any thread.
@@ -52,7 +55,8 @@ class Lane : private Connection::Listener {
   void Close();
 
  private:
-  using Batch = std::vector<Execution*>;
+  using Batch = std::vector<Unit>;
+  using Callers = std::vector<Execution*>;
 
   void OnRows(Rows rows) override;
   void OnError(DatabaseError error) override;
@@ -66,16 +70,21 @@ class Lane : private Connection::Listener {
   Batch Next();
   /// Sends the statement_timeout that `batch` needs, when it is another one.
   void SetTimeout(const Batch& batch);
-  /// Decides what each member of a failed batch gets: an answer or another run.
-  void Sort(Batch batch, const DatabaseError& error, size_t failed, Batch* answered);
+  /// What the members of a batch that went through tell of their conduct and of the lane's pace.
+  void Observe(const Batch& batch, bool ok);
+  /// Decides what each caller of a failed batch gets: an answer or another run.
+  void Sort(const Batch& batch, const DatabaseError& error, size_t failed, Callers* answered);
   /// What the culprit of a failed batch gets.
-  void Judge(Execution* culprit, const DatabaseError& error, bool alone, Batch* answered);
-  void RunAgain(Batch batch);
+  void Judge(const Unit& culprit, const DatabaseError& error, bool alone, Callers* answered);
+  void RunAgain(Callers callers);
+  /// In two halves, as it is not known whose fault it was.
+  void RunAgainHalved(const Callers& callers);
   /// Without its connection a batch runs again on the next one, if that may be; the rest is
   /// returned to be answered.
-  Batch GiveUp(const DatabaseError& error);
+  Callers GiveUp(const DatabaseError& error);
 
   const Kind kind_;
+  const BatchLimits limits_;
   asio::io_context& loop_;
   Conduct& conduct_;
   const std::function<void(Execution*)> alone_;
@@ -89,16 +98,18 @@ class Lane : private Connection::Listener {
   bool asleep_ = true;
   /// Why submissions are refused. Guarded by mutex_.
   absl::Status refusal_;
+  /// The lane's time for one caller, lately.
+  std::atomic<Clock::duration> pace_{Clock::duration::zero()};
 
   /// Batches that failed as a whole and run again in parts, before anything new.
-  std::deque<Batch> again_;
+  std::deque<Callers> again_;
   /// Under way.
   Batch batch_;
   std::atomic<bool> busy_{false};
   Clock::time_point sent_at_;
-  /// The member whose answer is due next.
+  /// The unit whose answer is due next.
   size_t position_ = 0;
-  /// The member that failed, and why.
+  /// The unit that failed, and why.
   std::optional<size_t> failed_;
   DatabaseError error_;
   /// The answers due next are those of the statement that sets the timeout.

@@ -115,7 +115,7 @@ class Pool::Core {
         : connection{core.options_.dsn, core.options_.connect_timeout, kind == Lane::Kind::kRead,
                      absl::ZeroDuration()},
           lane(std::make_unique<Lane>(
-              kind, core.loop_, core.conduct_,
+              kind, core.options_.batch, core.loop_, core.conduct_,
               [this](Execution* execution) { solo.Run(execution); },
               [&core, this](const DatabaseError& error) { core.Lost(*this, error); })),
           solo({connection, (core.options_.max_connections - kLanes - kSpare) / 2}, core.loop_,

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "sql/execution.h"
+#include "sql/unit.h"
 
 namespace twi::sql {
 
@@ -15,6 +16,7 @@ struct PoolOptions {
   std::string dsn;
   absl::Duration connect_timeout = absl::Seconds(10);
   int max_connections = 20;  ///< At least 6.
+  BatchLimits batch = {};
   /// Called on the pool's thread with what is worth a line in the log.
   std::function<void(std::string_view event, std::string_view detail)> log =
       [](std::string_view, std::string_view) {};

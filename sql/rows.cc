@@ -2,11 +2,34 @@
 
 #include <libpq-fe.h>
 
+#include <utility>
+
 #include "absl/strings/numbers.h"
 
 namespace twi::sql {
 
-int Rows::size() const { return PQntuples(result_.get()); }
+Rows::Rows(pg_result* result) : result_(result, PQclear) {}
+
+std::vector<Rows> Rows::Split(const char* column, int count) const {
+  std::vector<std::vector<int>> picked(count);
+  const int index = PQfnumber(result_.get(), column);
+  for (int row = 0; index >= 0 && row < size(); ++row) {
+    const std::string_view bytes = value(row, index);
+    int64_t number = 0;
+    if (bytes.size() != sizeof(number)) continue;
+    for (unsigned char byte : bytes) number = number << 8 | byte;
+    if (number >= 1 && number <= count) picked[number - 1].push_back(At(row));
+  }
+  std::vector<Rows> parts(count, *this);
+  for (int i = 0; i < count; ++i) {
+    parts[i].picked_ = std::make_shared<const std::vector<int>>(std::move(picked[i]));
+  }
+  return parts;
+}
+
+int Rows::size() const {
+  return picked_ ? static_cast<int>(picked_->size()) : PQntuples(result_.get());
+}
 
 int Rows::columns() const { return PQnfields(result_.get()); }
 
@@ -15,10 +38,11 @@ std::string_view Rows::column_name(int column) const { return PQfname(result_.ge
 Oid Rows::column_type(int column) const { return PQftype(result_.get(), column); }
 
 bool Rows::is_null(int row, int column) const {
-  return PQgetisnull(result_.get(), row, column) != 0;
+  return PQgetisnull(result_.get(), At(row), column) != 0;
 }
 
 std::string_view Rows::value(int row, int column) const {
+  row = At(row);
   return {PQgetvalue(result_.get(), row, column),
           static_cast<size_t>(PQgetlength(result_.get(), row, column))};
 }
@@ -29,7 +53,5 @@ int64_t Rows::affected() const {
   if (result_ == nullptr || !absl::SimpleAtoi(PQcmdTuples(result_.get()), &count)) return 0;
   return count;
 }
-
-void Rows::Clear::operator()(pg_result* result) const { PQclear(result); }
 
 }  // namespace twi::sql

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 struct pg_result;
 
@@ -11,12 +12,17 @@ namespace twi::sql {
 /// A type's number in pg_type.
 using Oid = uint32_t;
 
-/// The rows that one statement returned, in Postgres's binary format. Values are views into it.
+/// The rows that one statement returned, or some of them, in Postgres's binary format. Values are
+/// views into it; copies share it.
 class Rows {
  public:
   Rows() = default;
   /// Takes a result of libpq and clears it in the end.
-  explicit Rows(pg_result* result) : result_(result) {}
+  explicit Rows(pg_result* result);
+
+  /// One for each n of 1…count, with the rows whose int8 `column` is n, in order. Other rows are in
+  /// none; without such a column, all.
+  std::vector<Rows> Split(const char* column, int count) const;
 
   int size() const;
   int columns() const;
@@ -31,10 +37,11 @@ class Rows {
   int64_t affected() const;
 
  private:
-  struct Clear {
-    void operator()(pg_result* result) const;
-  };
-  std::unique_ptr<pg_result, Clear> result_;
+  int At(int row) const { return picked_ ? (*picked_)[row] : row; }
+
+  std::shared_ptr<pg_result> result_;
+  /// The rows of the result that are meant; null: all.
+  std::shared_ptr<const std::vector<int>> picked_;
 };
 
 }  // namespace twi::sql

@@ -16,7 +16,13 @@ struct Statement {
   std::string name;  ///< At most 63 bytes: `QuotesService/GetQuote`.
   std::string text;  ///< With placeholders $1, $2, ….
   bool read_only = true;
+  /// It answers several callers at once: its one parameter is a jsonb array with an element for
+  /// each, and its column kCallColumn tells for which of them, from 1, a row is.
+  bool set = false;
 };
+
+/// `with ordinality` gives it.
+inline constexpr char kCallColumn[] = "_call";
 
 /// A statement as written, its `:name` placeholders turned into $1, $2, ….
 struct BoundText {

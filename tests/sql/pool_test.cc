@@ -167,6 +167,20 @@ TEST_F(PoolTest, WhatWaitsWhenThePoolStopsIsAnswered) {
   EXPECT_EQ(Reason(Run(kEcho, {1})[0]->status), "SHUTTING_DOWN");
 }
 
+TEST_F(PoolTest, WhatWouldWaitBeyondItsDeadlineIsRefusedAtOnce) {
+  Run(kSleep, {1});
+  // From now on the lane takes itself for slow, with which 200 waiting are some seconds.
+  auto holder = Begin(kOtherSleep, {1});
+  auto waiting = Begin(kEcho, Range(0, 200));
+  const auto late = Begin(kEcho, {1}, std::chrono::seconds(1));
+  EXPECT_EQ(late[0]->status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(Reason(late[0]->status), "OVERLOADED");
+  const auto patient = Begin(kEcho, {1});
+  Wait();
+  EXPECT_TRUE(patient[0]->status.ok()) << patient[0]->status;
+  for (const auto& execution : waiting) EXPECT_TRUE(execution->status.ok());
+}
+
 TEST(PoolWithoutDatabaseTest, RefusesAtOnceAndSaysWhy) {
   Pool pool({.dsn = "host=/nonexistent dbname=none"});
   const absl::Status status = pool.WaitConnected(absl::Milliseconds(500));

@@ -32,6 +32,7 @@ inline const Statement kEcho = {"Test/Echo", "select $1::bigint", true};
 inline const Statement kDivide = {"Test/Divide", "select 100 / $1::bigint", true};
 inline const Statement kInsert = {"Test/Insert", "insert into t values ($1) returning id", false};
 inline const Statement kSleep = {"Test/Sleep", "select pg_sleep(0.3), $1::bigint", true};
+inline const Statement kOtherSleep = {"Test/OtherSleep", "select pg_sleep(0.3), $1::bigint", true};
 inline const Statement kSlowInsert = {
     "Test/SlowInsert", "insert into t select $1 from (select pg_sleep(0.5)) s returning id", false};
 // Deferred: it fails when the batch commits, and not in its own answer.
