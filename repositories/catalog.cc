@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "google/protobuf/descriptor.pb.h"
 #include "proto/descriptor_names.h"
+#include "repositories/postgres_types.h"
 #include "sql/analysis.h"
 #include "sql/describe.h"
 #include "twi/data/v1/options.pb.h"
@@ -50,6 +51,12 @@ std::string AfterKey(const Stanza& stanza) {
                       " (", absl::StrJoin(marks, ", "), ")");
 }
 
+bool HasCallColumn(const std::vector<sql::Column>& columns) {
+  return std::ranges::any_of(columns, [](const sql::Column& column) {
+    return column.name == sql::kCallColumn && column.type == kInt8;
+  });
+}
+
 }  // namespace
 
 /// A pair of RPC and stanza on its way to an operation.
@@ -60,6 +67,12 @@ struct Catalog::Draft {
   sql::BoundText first;
   sql::BoundText next;  ///< Of pages only.
   sql::Analysis analysis;
+
+  /// It reads `:requests`, which is no field of the request.
+  bool set() const {
+    return std::ranges::find(first.names, SetPlan::kPlaceholder) != first.names.end() &&
+           method->input_type()->FindFieldByName(SetPlan::kPlaceholder) == nullptr;
+  }
 };
 
 class Catalog::Loader {
@@ -74,6 +87,7 @@ class Catalog::Loader {
   void Draw(const Repository& repository, const Stanza& stanza, const MethodDescriptor* method);
   bool BindText(Draft* draft);
   void CheckAnalysis(const Draft& draft);
+  void CheckSet(const Draft& draft);
   std::unique_ptr<Operation> Make(const Draft& draft, const sql::Described& first,
                                   const sql::Described* next);
   void MakePages(const Draft& draft, const sql::Described& first, const sql::Described& next,
@@ -176,9 +190,8 @@ void Catalog::Loader::Draw(const Repository& repository, const Stanza& stanza,
     Problem(draft, absl::StrCat("`", OperationName(method), "` is longer than ", kNameLimit,
                                 " bytes, which prepared statements can be named by"));
   }
-  if (method->client_streaming()) {
-    return Problem(draft,
-                   "streams in, which no operation does yet: take `stream` from its request");
+  if (method->client_streaming() && method->server_streaming()) {
+    return Problem(draft, "streams both ways, which no statement does: take one `stream` away");
   }
   if (method->server_streaming() && stanza.page.empty()) {
     return Problem(draft, "streams out, which needs a `-- page:` line to read portions by");
@@ -188,6 +201,7 @@ void Catalog::Loader::Draw(const Repository& repository, const Stanza& stanza,
   if (!analysis.ok()) return Problem(draft, std::string(analysis.status().message()));
   draft.analysis = *std::move(analysis);
   CheckAnalysis(draft);
+  CheckSet(draft);
   drafts_.push_back(std::move(draft));
 }
 
@@ -250,6 +264,25 @@ void Catalog::Loader::CheckAnalysis(const Draft& draft) {
   }
 }
 
+void Catalog::Loader::CheckSet(const Draft& draft) {
+  if (!draft.set()) {
+    if (draft.method->client_streaming()) {
+      Problem(draft, "streams in, which needs a statement over `:requests`");
+    }
+    if (!draft.stanza->batch.empty()) {
+      Problem(draft, "has a `-- batch:` line and does not read `:requests`");
+    }
+  } else if (!draft.stanza->page.empty()) {
+    Problem(draft, "lists pages, which a statement over `:requests` cannot: read `:fields`");
+  }
+  if (draft.stanza->one_transaction && !draft.method->client_streaming()) {
+    Problem(draft, "has a `-- stream:` line and does not stream in");
+  }
+  if (!draft.stanza->none.empty() && draft.method->client_streaming()) {
+    Problem(draft, "streams in, where `-- none:` says nothing: the response adds up rows");
+  }
+}
+
 void Catalog::Loader::CheckPrepared(const Draft& draft, const sql::Described& described) {
   if (described.error.message.empty()) return;
   std::string where;
@@ -266,7 +299,9 @@ std::unique_ptr<Operation> Catalog::Loader::Make(const Draft& draft, const sql::
   auto operation = std::make_unique<Operation>();
   operation->name_ = OperationName(draft.method);
   operation->method_ = draft.method;
-  operation->statement_ = {operation->name_, draft.first.text, draft.analysis.read_only()};
+  operation->statement_ = {operation->name_, draft.first.text, draft.analysis.read_only(),
+                           draft.set()};
+  operation->one_transaction_ = draft.stanza->one_transaction;
   operation->analysis_ = draft.analysis;
   operation->ttl_ =
       absl::Seconds(draft.method->options().GetExtension(twi::data::v1::cache).ttl().seconds());
@@ -276,19 +311,34 @@ std::unique_ptr<Operation> Catalog::Loader::Make(const Draft& draft, const sql::
   std::vector<std::string> problems;
   std::vector<std::string> warnings;
   const Descriptor* request = draft.method->input_type();
-  operation->parameters_ =
-      ParameterPlan::Make(request, draft.first.names, first.description.parameters, &problems);
-  std::vector<std::string> keys;
-  for (const std::string& key : draft.stanza->page) keys.push_back(ColumnOf(key));
-  operation->rows_ = RowPlan::Make(draft.method->output_type(), first.description.columns, keys,
-                                   &problems, &warnings);
-  for (const std::string& field : operation->parameters_.UnusedFields(request)) {
-    if (next != nullptr && (field == "page_size" || field == "page_token")) continue;
-    problems.push_back(absl::StrCat("nothing in the SQL uses the field ", field, " of ",
-                                    request->name(), ": write `:", field, "`, or remove it"));
+  const std::vector<sql::Column>& columns = first.description.columns;
+  std::vector<std::string> fieldless;
+  for (const std::string& key : draft.stanza->page) fieldless.push_back(ColumnOf(key));
+  if (draft.set()) {
+    fieldless.emplace_back(sql::kCallColumn);
+    operation->set_ = std::make_unique<SetPlan>(SetPlan::Make(
+        request, draft.stanza->batch, draft.first.names, first.description.parameters, &problems));
+  } else {
+    operation->parameters_ =
+        ParameterPlan::Make(request, draft.first.names, first.description.parameters, &problems);
+    for (const std::string& field : operation->parameters_.UnusedFields(request)) {
+      if (next != nullptr && (field == "page_size" || field == "page_token")) continue;
+      problems.push_back(absl::StrCat("nothing in the SQL uses the field ", field, " of ",
+                                      request->name(), ": write `:", field, "`, or remove it"));
+    }
+  }
+  if (draft.method->client_streaming()) {
+    operation->tally_ = TallyPlan::Make(draft.method->output_type(), columns, &problems);
+  } else {
+    operation->rows_ =
+        RowPlan::Make(draft.method->output_type(), columns, fieldless, &problems, &warnings);
+    if (draft.set() && !columns.empty() && !HasCallColumn(columns)) {
+      problems.push_back(
+          "does not tell whose a row is: select the ordinality of `:requests`, a bigint, as _call");
+    }
   }
   const std::string& none = draft.stanza->none;
-  if (!none.empty() && first.description.columns.empty()) {
+  if (!none.empty() && columns.empty()) {
     problems.emplace_back("`-- none:` says nothing of a statement without rows: add `returning 1`");
   }
   const bool list = operation->rows_.shape() == RowPlan::Shape::kElements;

@@ -299,4 +299,8 @@ bool AppendJson(const Message& message, const FieldDescriptor* field, std::strin
   return true;
 }
 
+bool AppendJson(const Message& message, std::string* out, Violation* violation) {
+  return AppendObject(message, out, violation);
+}
+
 }  // namespace twi::repositories

@@ -29,4 +29,7 @@ bool AppendJson(const google::protobuf::Message& message,
                 const google::protobuf::FieldDescriptor* field, std::string* out,
                 Violation* violation);
 
+/// Appends a whole message as an object; otherwise the same.
+bool AppendJson(const google::protobuf::Message& message, std::string* out, Violation* violation);
+
 }  // namespace twi::repositories

@@ -18,11 +18,15 @@ constexpr int kPortion = 500;
 
 }  // namespace
 
+bool Operation::idempotent() const {
+  return method_->options().idempotency_level() == google::protobuf::MethodOptions::IDEMPOTENT;
+}
+
 absl::Status Operation::Bind(const Message& request, sql::Execution* execution) const {
-  execution->idempotent =
-      method_->options().idempotency_level() == google::protobuf::MethodOptions::IDEMPOTENT;
+  execution->idempotent = idempotent();
   if (pages_) return BindPage(request, execution);
   execution->statement = &statement_;
+  if (set_) return set_->Bind(request, execution);
   return parameters_.Bind(request, nullptr, &execution->parameters);
 }
 
@@ -63,18 +67,33 @@ absl::Status Operation::EncodePortion(const sql::Rows& rows, Progress* progress,
   return rows_.Encode(rows, count, response);
 }
 
+absl::StatusOr<bool> Operation::Join(const Message& request, Chunk* chunk) const {
+  return set_->Join(request, chunk);
+}
+
+void Operation::BindChunk(Chunk chunk, sql::Execution* execution) const {
+  execution->idempotent = idempotent();
+  execution->statement = &statement_;
+  SetPlan::BindChunk(std::move(chunk), execution);
+}
+
+absl::Status Operation::AddChunk(const sql::Rows& rows, Tally* tally) const {
+  return tally_.Add(rows, tally);
+}
+
+void Operation::EncodeTally(const Tally& tally, std::string* response) const {
+  tally_.Encode(tally, response);
+}
+
 absl::Status Operation::CheckColumns(const sql::Rows& rows) const {
-  if (rows_.Fits(rows)) return absl::OkStatus();
+  if (Fits(rows, rows_.columns())) return absl::OkStatus();
   return sql::Error(absl::StatusCode::kFailedPrecondition, "SCHEMA_MISMATCH",
                     absl::StrCat(name_, ": the result's columns changed; restart the server"));
 }
 
 absl::Status Operation::Encode(const sql::Rows& rows, const Message& request,
                                std::string* response) const {
-  if (!rows_.Fits(rows)) {
-    return sql::Error(absl::StatusCode::kFailedPrecondition, "SCHEMA_MISMATCH",
-                      absl::StrCat(name_, ": the result's columns changed; restart the server"));
-  }
+  if (absl::Status status = CheckColumns(rows); !status.ok()) return status;
   // A write without `returning` does not say whether there was anything to write.
   if (rows.columns() == 0) return absl::OkStatus();
   if (rows.size() == 0) return None();

@@ -11,6 +11,8 @@
 #include "repositories/page_token.h"
 #include "repositories/parameters.h"
 #include "repositories/rows.h"
+#include "repositories/set_plan.h"
+#include "repositories/tally_plan.h"
 #include "sql/analysis.h"
 #include "sql/execution.h"
 #include "sql/statement.h"
@@ -52,6 +54,17 @@ class Operation {
   absl::Status EncodePortion(const sql::Rows& rows, Progress* progress,
                              std::string* response) const;
 
+  /// For a method that streams in: adds a request to `chunk`, or says with false that it belongs
+  /// into the next.
+  absl::StatusOr<bool> Join(const google::protobuf::Message& request, Chunk* chunk) const;
+  /// Makes the execution that takes a chunk, and adds what it answered to `tally`.
+  void BindChunk(Chunk chunk, sql::Execution* execution) const;
+  absl::Status AddChunk(const sql::Rows& rows, Tally* tally) const;
+  /// Appends the response to the whole stream.
+  void EncodeTally(const Tally& tally, std::string* response) const;
+  /// All chunks are one transaction.
+  bool one_transaction() const { return one_transaction_; }
+
  private:
   friend class Catalog;
 
@@ -67,6 +80,7 @@ class Operation {
   };
 
   absl::Status CheckColumns(const sql::Rows& rows) const;
+  bool idempotent() const;
   absl::Status BindPage(const google::protobuf::Message& request, sql::Execution* execution) const;
   /// Binds the rows after a key, all when there is none, and one more than `size`.
   absl::Status BindAfter(const google::protobuf::Message& request, std::vector<std::string> after,
@@ -83,6 +97,9 @@ class Operation {
   sql::Analysis analysis_;
   ParameterPlan parameters_;
   RowPlan rows_;
+  std::unique_ptr<SetPlan> set_;  ///< Instead of parameters_.
+  TallyPlan tally_;               ///< Instead of rows_ when it streams in.
+  bool one_transaction_ = false;
   absl::StatusCode none_ = absl::StatusCode::kNotFound;
   absl::Duration ttl_;
   std::unique_ptr<Pages> pages_;

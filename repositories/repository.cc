@@ -5,6 +5,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "sql/text.h"
 
@@ -61,7 +62,7 @@ Repository Repository::Parse(std::string_view file, std::string_view text,
     Stanza* stanza = repository.stanzas.empty() ? nullptr : &repository.stanzas.back();
     if (key == "name") {
       repository.stanzas.push_back(
-          {.name = value, .line = number, .text = "", .page = {}, .none = ""});
+          {.name = value, .line = number, .text = "", .page = {}, .batch = {}, .none = ""});
     } else if (stanza == nullptr) {
       const absl::string_view bare = absl::StripAsciiWhitespace(line);
       if (!bare.empty() && !absl::StartsWith(bare, "--")) {
@@ -80,9 +81,17 @@ Repository Repository::Parse(std::string_view file, std::string_view text,
         problem(number,
                 absl::StrCat("`-- none: ", value, "` is none of OK, NOT_FOUND, ALREADY_EXISTS"));
       }
+    } else if (key == "batch") {
+      stanza->batch = absl::StrSplit(absl::StrReplaceAll(value, {{" ", ""}}), ',');
+    } else if (key == "stream") {
+      stanza->one_transaction = true;
+      if (value != "one transaction") {
+        problem(number,
+                absl::StrCat("`-- stream: ", value, "` is not `-- stream: one transaction`"));
+      }
     } else {
-      problem(number,
-              absl::StrCat("unknown directive `-- ", key, ":`; there are name, page, none"));
+      problem(number, absl::StrCat("unknown directive `-- ", key,
+                                   ":`; there are name, page, none, batch, stream"));
     }
   }
   for (Stanza& stanza : repository.stanzas) {

@@ -16,6 +16,10 @@ struct Stanza {
   /// `-- page: created_at desc, message_id desc`: the key columns, and the direction of them all.
   std::vector<std::string> page;
   bool descending = false;
+  /// `-- batch: message_id`: fields in which two calls of one statement must differ.
+  std::vector<std::string> batch;
+  /// `-- stream: one transaction`: what streams in is done as a whole or not at all.
+  bool one_transaction = false;
   /// `-- none: OK`; "" when the response's shape decides.
   std::string none;
 };
@@ -29,8 +33,9 @@ struct Problem {
 
 /// The operations of one service, read from `<stem>.sql`.
 ///
-/// A file is stanzas. `-- name: X` begins one; the comment lines that follow it may hold `-- page:`
-/// and `-- none:`, and others are prose; then comes one statement.
+/// A file is stanzas. `-- name: X` begins one; the comment lines that follow it may hold `--
+/// page:`,
+/// `-- none:`, `-- batch:` and `-- stream:`, and others are prose; then comes one statement.
 struct Repository {
   std::string file;  ///< `quotes.sql`
   std::string stem;  ///< `quotes`

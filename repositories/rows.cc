@@ -70,11 +70,11 @@ class Pairing {
     return cell;
   }
 
-  /// Columns that no field has taken, but for `page_keys`.
-  std::vector<int> Rest(const std::vector<std::string>& page_keys) const {
+  /// Columns that no field has taken, but for `fieldless`.
+  std::vector<int> Rest(const std::vector<std::string>& fieldless) const {
     std::vector<int> rest;
     for (size_t i = 0; i < columns_.size(); ++i) {
-      const bool is_key = std::ranges::find(page_keys, columns_[i].name) != page_keys.end();
+      const bool is_key = std::ranges::find(fieldless, columns_[i].name) != fieldless.end();
       if (fields_[i] == nullptr && !is_key) rest.push_back(static_cast<int>(i));
     }
     return rest;
@@ -115,21 +115,33 @@ const FieldDescriptor* ResourceField(const Descriptor& response, const Pairing& 
   return resource;
 }
 
-/// The column of elements that are values: the one of the field's name, the only one that is no key
-/// of the page, or the only one.
+/// The column of elements that are values: the one of the field's name, the only one that needs
+/// a field, or the only one.
 int ElementColumn(const FieldDescriptor& elements, const std::vector<sql::Column>& columns,
-                  const std::vector<std::string>& page_keys, const Pairing& pairing) {
+                  const std::vector<std::string>& fieldless, const Pairing& pairing) {
   const int named = pairing.Find(elements.name());
   if (named >= 0) return named;
-  const std::vector<int> rest = pairing.Rest(page_keys);
+  const std::vector<int> rest = pairing.Rest(fieldless);
   if (rest.size() == 1) return rest[0];
   return columns.size() == 1 ? 0 : -1;
 }
 
 }  // namespace
 
+bool Fits(const sql::Rows& rows, const std::vector<sql::Column>& columns) {
+  if (rows.columns() != static_cast<int>(columns.size())) return false;
+  for (size_t i = 0; i < columns.size(); ++i) {
+    const int column = static_cast<int>(i);
+    if (rows.column_type(column) != columns[i].type ||
+        rows.column_name(column) != columns[i].name) {
+      return false;
+    }
+  }
+  return true;
+}
+
 RowPlan RowPlan::Make(const Descriptor* response, const std::vector<sql::Column>& columns,
-                      const std::vector<std::string>& page_keys, std::vector<std::string>* problems,
+                      const std::vector<std::string>& fieldless, std::vector<std::string>* problems,
                       std::vector<std::string>* warnings) {
   RowPlan plan;
   plan.columns_ = columns;
@@ -140,7 +152,7 @@ RowPlan RowPlan::Make(const Descriptor* response, const std::vector<sql::Column>
     plan.shape_ = Shape::kElements;
     if (IsRecord(*plan.outer_)) {
       plan.inner_cells_ = pairing.PairFields(*plan.outer_->message_type());
-    } else if (const int column = ElementColumn(*plan.outer_, columns, page_keys, pairing);
+    } else if (const int column = ElementColumn(*plan.outer_, columns, fieldless, pairing);
                column >= 0) {
       plan.inner_cells_.push_back(pairing.Pair(column, plan.outer_, true));
     } else {
@@ -159,23 +171,11 @@ RowPlan RowPlan::Make(const Descriptor* response, const std::vector<sql::Column>
   const std::string& filled = plan.outer_ != nullptr && IsRecord(*plan.outer_)
                                   ? plan.outer_->message_type()->name()
                                   : response->name();
-  for (int column : pairing.Rest(page_keys)) {
+  for (int column : pairing.Rest(fieldless)) {
     problems->push_back(absl::StrCat("column ", columns[column].name, " fills no field of ", filled,
                                      ": leave it out or add the field"));
   }
   return plan;
-}
-
-bool RowPlan::Fits(const sql::Rows& rows) const {
-  if (rows.columns() != static_cast<int>(columns_.size())) return false;
-  for (size_t i = 0; i < columns_.size(); ++i) {
-    const int column = static_cast<int>(i);
-    if (rows.column_type(column) != columns_[i].type ||
-        rows.column_name(column) != columns_[i].name) {
-      return false;
-    }
-  }
-  return true;
 }
 
 absl::Status RowPlan::Encode(const sql::Rows& rows, int count, std::string* out) const {

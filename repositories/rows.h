@@ -11,6 +11,9 @@
 
 namespace twi::repositories {
 
+/// Whether `rows` still has the columns and types that a plan was made for.
+bool Fits(const sql::Rows& rows, const std::vector<sql::Column>& columns);
+
 /// How rows become the bytes of a response, in one pass from Postgres's binary format to protobuf's
 /// wire format: made once, when the catalog is loaded.
 class RowPlan {
@@ -23,24 +26,23 @@ class RowPlan {
     kNothing,   ///< No fields: at most one row, ignored.
   };
 
-  /// Chooses the shape and pairs columns with fields. `page_keys` are columns that need no field.
+  /// Chooses the shape and pairs columns with fields. `fieldless` are columns that need no field.
   /// Problems and warnings are appended as sentences that say what to change; with any problem, the
   /// plan encodes nothing. A field without presence that is filled from a column which may be NULL
   /// is a warning; of expressions the database does not say whether they may.
   static RowPlan Make(const google::protobuf::Descriptor* response,
                       const std::vector<sql::Column>& columns,
-                      const std::vector<std::string>& page_keys, std::vector<std::string>* problems,
+                      const std::vector<std::string>& fieldless, std::vector<std::string>* problems,
                       std::vector<std::string>* warnings);
 
   Shape shape() const { return shape_; }
 
-  /// Whether `rows` still has the columns and types that the plan was made for.
-  bool Fits(const sql::Rows& rows) const;
+  const std::vector<sql::Column>& columns() const { return columns_; }
 
   /// Appends the response for rows [0, count) to `out`. For kResource and kRecord `count` is 1.
   /// DATA_LOSS (VALUE_UNREPRESENTABLE, fact `column`) for values that the response cannot tell:
   /// NULL array elements, infinite times, unknown enum names, json of another shape, two members of
-  /// a oneof. REQUIRES: Fits(rows).
+  /// a oneof. REQUIRES: Fits(rows, columns()).
   absl::Status Encode(const sql::Rows& rows, int count, std::string* out) const;
 
  private:

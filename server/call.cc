@@ -103,7 +103,7 @@ void Call::OnCancel(std::function<void()> listener) {
 void Call::Finish(const grpc::Status& status) {
   // Off the queue's thread both events may come before gRPC has returned from here.
   holders_.fetch_add(1, std::memory_order_relaxed);
-  const bool answer = status.ok() && method_ != nullptr && !method_->streaming();
+  const bool answer = status.ok() && method_ != nullptr && method_->answers_once();
   if (answer) {
     stream_.WriteAndFinish(response_, grpc::WriteOptions(), status, finished_event_.ToQueue());
   } else {

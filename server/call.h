@@ -74,7 +74,7 @@ class Call {
   }
   grpc::ByteBuffer& response() { return response_; }
 
-  /// Ends the call: with response() when `status` is OK and the method is unary.
+  /// Ends the call: with response() when `status` is OK and the method answers once.
   void Finish(const grpc::Status& status);
 
  private:

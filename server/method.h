@@ -23,6 +23,8 @@ struct Method {
   OperationMetrics* operation_metrics = nullptr;  ///< Of `operation`.
   std::string name;                               ///< `QuotesService/GetQuote`
 
+  /// One response ends its calls: it does not stream out.
+  bool answers_once() const { return !descriptor->server_streaming(); }
   bool streaming() const {
     return descriptor->client_streaming() || descriptor->server_streaming();
   }

@@ -45,7 +45,7 @@ absl::Status TooMany() {
 
 Pipeline::Pipeline(const Options& options, const repositories::Catalog* catalog, sql::Pool* pool,
                    const std::vector<Service*>& services, Metrics* metrics)
-    : options_(options), pool_(pool), metrics_(metrics) {
+    : options_(options), operations_(pool, options.slow_query), metrics_(metrics) {
   for (const auto& operation : catalog->operations()) {
     Method& method = Add(*operation->method());
     method.operation = operation.get();
@@ -84,7 +84,7 @@ Detached Pipeline::Serve(Call& call) {
   std::string response;
   absl::Status status = co_await Answer(call, &response);
   if (status.ok()) call.response() = Buffer(std::move(response));
-  if (status.ok() && !call.method()->streaming()) call.metrics().Sent();
+  if (status.ok() && call.method()->answers_once()) call.metrics().Sent();
   RecordCall(call, status);
   call.Finish(ToGrpc(status, call.method() == nullptr ? "" : call.method()->name));
 }
@@ -111,10 +111,12 @@ Task<absl::Status> Pipeline::Answer(Call& call, std::string* response) {
   if (calls() > kCallLimit) co_return TooMany();
 
   // Run, encode.
-  if (method->operation != nullptr && method->streaming()) {
-    status = co_await StreamOperation(call, request);
+  if (method->operation != nullptr && method->descriptor->client_streaming()) {
+    status = co_await operations_.Take(call, response);
+  } else if (method->operation != nullptr && method->streaming()) {
+    status = co_await operations_.Send(call, request);
   } else if (method->operation != nullptr) {
-    status = co_await RunOperation(call, *request, response);
+    status = co_await operations_.Answer(call, *request, response);
   } else if (method->streaming()) {
     Stream stream(&call);
     status = co_await method->service->Converse(*method->descriptor, stream);
@@ -141,47 +143,6 @@ absl::Status Pipeline::Receive(Call& call, Message* request) const {
   absl::Status status = Parse(&call.request(), request);
   if (status.ok()) status = call.method()->validator.Check(request);
   return status;
-}
-
-Task<absl::Status> Pipeline::RunOperation(Call& call, const Message& request,
-                                          std::string* response) {
-  const Method& method = *call.method();
-  sql::Execution execution;
-  execution.deadline = call.deadline();
-  execution.cancelled = &call.cancelled();
-  absl::Status status = method.operation->Bind(request, &execution);
-  if (!status.ok()) co_return status;
-  co_await pool_->Run(execution);
-  RecordRun(method, execution, options_.slow_query);
-  if (!execution.status.ok()) co_return execution.status;
-  co_return method.operation->Encode(execution.rows, request, response);
-}
-
-Task<absl::Status> Pipeline::StreamOperation(Call& call, Message* request) {
-  const Method& method = *call.method();
-  Stream stream(&call);
-  absl::StatusOr<bool> read = co_await stream.Read(request);
-  if (!read.ok()) co_return read.status();
-  if (!*read) co_return Refused("a call without a request");
-  repositories::Operation::Progress progress;
-  while (!progress.complete) {
-    sql::Execution execution;
-    execution.deadline = call.deadline();
-    execution.cancelled = &call.cancelled();
-    absl::Status status = method.operation->BindPortion(*request, progress, &execution);
-    if (!status.ok()) co_return status;
-    co_await pool_->Run(execution);
-    RecordRun(method, execution, options_.slow_query);
-    if (!execution.status.ok()) co_return execution.status;
-    std::string portion;
-    status = method.operation->EncodePortion(execution.rows, &progress, &portion);
-    if (!status.ok()) co_return status;
-    if (portion.empty()) break;
-    Task<bool> writing = stream.WriteBytes(std::move(portion));
-    const bool written = co_await writing;
-    if (!written) co_return absl::CancelledError("the client is gone");
-  }
-  co_return absl::OkStatus();
 }
 
 }  // namespace twi::server

@@ -12,6 +12,7 @@
 #include "server/call.h"
 #include "server/method.h"
 #include "server/metrics.h"
+#include "server/operations.h"
 #include "server/service.h"
 #include "server/task.h"
 #include "sql/pool.h"
@@ -61,13 +62,8 @@ class Pipeline {
   Task<absl::Status> Answer(Call& call, std::string* response);
   /// Parses and validates what a unary call received.
   absl::Status Receive(Call& call, google::protobuf::Message* request) const;
-  /// What an operation that streams out answers: portion by portion, as fast as the client reads.
-  Task<absl::Status> StreamOperation(Call& call, google::protobuf::Message* request);
-  /// What one statement answers.
-  Task<absl::Status> RunOperation(Call& call, const google::protobuf::Message& request,
-                                  std::string* response);
   const Options options_;
-  sql::Pool* const pool_;
+  Operations operations_;
   Metrics* const metrics_;
   absl::flat_hash_map<std::string, std::unique_ptr<Method>> methods_;
   std::vector<std::string> problems_;

@@ -90,10 +90,12 @@ absl::Status Error(absl::StatusCode code, std::string_view reason, std::string_v
                    const std::vector<std::pair<std::string_view, std::string>>& facts) {
   absl::Status status(code, ToAbsl(message));
   status.SetPayload(ToAbsl(kReasonUrl), absl::Cord(ToAbsl(reason)));
-  for (const auto& [name, value] : facts) {
-    status.SetPayload(std::string(kFactUrl).append(name), absl::Cord(value));
-  }
+  for (const auto& [name, value] : facts) AddFact(&status, name, value);
   return status;
+}
+
+void AddFact(absl::Status* status, std::string_view name, std::string value) {
+  status->SetPayload(std::string(kFactUrl).append(name), absl::Cord(std::move(value)));
 }
 
 std::string Reason(const absl::Status& status) {

@@ -24,6 +24,9 @@ enum class Retry {
 absl::Status Error(absl::StatusCode code, std::string_view reason, std::string_view message,
                    const std::vector<std::pair<std::string_view, std::string>>& facts = {});
 
+/// Adds a fact to an error, which may be any but OK.
+void AddFact(absl::Status* status, std::string_view name, std::string value);
+
 /// The reason of an error made by Error, or "" when it has none.
 std::string Reason(const absl::Status& status);
 

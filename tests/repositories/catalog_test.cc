@@ -124,7 +124,8 @@ catalog.sql:43: WrongColumn: column name is bigint but field Name.name is string
 catalog.sql:46: MissingColumn: field Name.name has no column: select a text as name
 catalog.sql:46: MissingColumn: column title fills no field of Name: leave it out or add the field
 catalog.sql:49: LeftoverColumn: column id fills no field of Name: leave it out or add the field
-catalog.sql:52: Streams: streams in, which no operation does yet: take `stream` from its request
+catalog.sql:52: Streams: streams in, which needs a statement over `:requests`
+catalog.sql:52: Streams: streams in, so that Name.name is a sum: make it int64
 catalog.sql:55: PageWithoutKeys: `:page.…` without a `-- page:` line that names the keys
 catalog.sql:58: PageWithoutLimit: a page needs `where … :page.after` and `limit :page.size`
 catalog.sql:62: PageByNull: its key nick may be NULL: pages would lose such rows
@@ -134,7 +135,7 @@ catalog.sql:71: the keys of `-- page:` go in different directions: a row compari
 catalog.sql:74: ANameThatIsMuchTooLongForAPreparedStatement does not end with a semicolon
 catalog.sql:74: ANameThatIsMuchTooLongForAPreparedStatement: `CatalogService/ANameThatIsMuchTooLongForAPreparedStatement` is longer than 56 bytes, which prepared statements can be named by
 catalog.sql:75: `-- none: PERHAPS` is none of OK, NOT_FOUND, ALREADY_EXISTS
-catalog.sql:76: unknown directive `-- cached:`; there are name, page, none
+catalog.sql:76: unknown directive `-- cached:`; there are name, page, none, batch, stream
 catalog.sql:79: CatalogService has no rpc Nobody: add it to twi/test/v1/catalog.proto, or rename the stanza
 catalog.sql:82: a second stanza Fine: remove one
 other.sql:1: no service in other.proto: add it, or remove this file

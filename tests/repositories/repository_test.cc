@@ -168,5 +168,21 @@ TEST(Repository, MayBeEmpty) {
   EXPECT_THAT(Parse("\n\n-- Nothing yet.\n").stanzas, IsEmpty());
 }
 
+TEST(Repository, ReadsWhatSetsAreGatheredBy) {
+  const Repository repository = Parse(
+      "-- name: Save\n"
+      "-- batch: message.guild_id , message.id\n"
+      "select 1;\n"
+      "-- name: Import\n"
+      "-- stream: one transaction\n"
+      "select 1;\n");
+  EXPECT_THAT(repository.stanzas[0].batch, ElementsAre("message.guild_id", "message.id"));
+  EXPECT_FALSE(repository.stanzas[0].one_transaction);
+  EXPECT_THAT(repository.stanzas[1].batch, IsEmpty());
+  EXPECT_TRUE(repository.stanzas[1].one_transaction);
+  EXPECT_THAT(ProblemsOf("-- name: Import\n-- stream: many\nselect 1;\n"),
+              ElementsAre("things.sql:2: `-- stream: many` is not `-- stream: one transaction`"));
+}
+
 }  // namespace
 }  // namespace twi::repositories

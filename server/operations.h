@@ -1,0 +1,45 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "absl/status/status.h"
+#include "google/protobuf/message.h"
+#include "repositories/operation.h"
+#include "server/call.h"
+#include "server/stream.h"
+#include "server/task.h"
+#include "sql/pool.h"
+
+namespace twi::server {
+
+/// Runs the catalog's operations for calls, each kind of streaming in its way: binds, runs in the
+/// pool, records, encodes.
+class Operations {
+ public:
+  /// Runs alone that take `slow` or longer are logged.
+  Operations(sql::Pool* pool, std::chrono::milliseconds slow) : pool_(pool), slow_(slow) {}
+
+  /// What one statement answers is appended to `response`.
+  Task<absl::Status> Answer(Call& call, const google::protobuf::Message& request,
+                            std::string* response);
+
+  /// Streams out: portion by portion, as fast as the client reads. `request` is filled here.
+  Task<absl::Status> Send(Call& call, google::protobuf::Message* request);
+
+  /// Streams in: chunk by chunk, each a transaction of its own unless the operation says otherwise.
+  /// An error has the fact `requests_done`: how many requests, from the first, are done for good.
+  Task<absl::Status> Take(Call& call, std::string* response);
+
+ private:
+  /// Runs what `execution` is bound to until the call's deadline.
+  Task<absl::Status> Run(Call& call, sql::Execution& execution);
+  /// Reads what the next statement takes. `pending`: `request` holds one that did not fit.
+  static Task<absl::Status> Fill(Stream& stream, google::protobuf::Message* request, bool* pending,
+                                 repositories::Chunk* chunk);
+
+  sql::Pool* const pool_;
+  const std::chrono::milliseconds slow_;
+};
+
+}  // namespace twi::server
