@@ -52,6 +52,28 @@ class PortionsTest : public ::testing::Test {
     return count;
   }
 
+  /// Waits until the stream has ended on the server and left nothing behind.
+  void ExpectNothingLeft() {
+    const std::string ended =
+        "grpc_server_in_flight{grpc_method=\"StreamRows\","
+        "grpc_service=\"twi.test.v1.PortionsService\"} 0";
+    const auto idle = [&] {
+      const sql::PoolNumbers pool = server_.pool().numbers();
+      return server_.metrics().Page().find(ended) != std::string::npos && pool.busy == 0 &&
+             pool.waiting == 0 &&
+             server_.database().Value(
+                 "select count(*) from pg_stat_activity where datname = current_database() and "
+                 "application_name = 'twi-data' and state <> 'idle'") == "0";
+    };
+    for (int i = 0; i < 1000 && !idle(); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    const double statements = Statements();
+    EXPECT_TRUE(idle());
+    EXPECT_EQ(Statements(), statements);
+    EXPECT_LT(statements, 40);
+  }
+
   RunningServer server_{
       "create table rows (id bigint primary key, kind bigint not null, created bigint not null, "
       "filler text not null);"
@@ -129,14 +151,37 @@ TEST_F(PortionsTest, AClientThatVanishesEndsTheStream) {
     stream.context().TryCancel();
     stream.Finish();
   }
-  const std::string ended =
-      "grpc_server_in_flight{grpc_method=\"StreamRows\","
-      "grpc_service=\"twi.test.v1.PortionsService\"} 0";
-  for (int i = 0; i < 300 && server_.metrics().Page().find(ended) == std::string::npos; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  ExpectNothingLeft();
+}
+
+TEST_F(PortionsTest, ADeadlineEndsTheStream) {
+  Conversation stream(server_.stub(), kPath, std::chrono::seconds(1));
+  stream.Write(Kind(1));
+  // The client takes the first portion at the most, so the deadline passes while one waits.
+  StreamRowsResponse portion;
+  stream.Read(&portion);
+  ExpectNothingLeft();
+  while (stream.Read(&portion)) {
   }
-  EXPECT_THAT(server_.metrics().Page(), ::testing::HasSubstr(ended));
-  EXPECT_LT(Statements(), 40);
+  EXPECT_EQ(stream.Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+}
+
+TEST_F(PortionsTest, AnErrorInALaterPortionEndsTheStream) {
+  Conversation stream(server_.stub(), kPath);
+  stream.Write(Kind(1));
+  stream.WritesDone();
+  StreamRowsResponse portion;
+  ASSERT_TRUE(stream.Read(&portion));
+  server_.database().Run("alter table rows rename to hidden");
+  int rows = portion.rows_size();
+  while (stream.Read(&portion)) rows += portion.rows_size();
+  // What came before the error came whole.
+  EXPECT_EQ(rows % 500, 0);
+  EXPECT_LT(rows, 20000);
+  const grpc::Status status = stream.Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(DetailsOf(status).info.reason(), "SCHEMA_MISMATCH");
+  ExpectNothingLeft();
 }
 
 }  // namespace

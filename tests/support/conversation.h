@@ -15,8 +15,9 @@ namespace twi::testing {
 /// Messages of a call sent and received one by one, by any method.
 class Conversation {
  public:
-  Conversation(grpc::GenericStub& stub, const std::string& path) {
-    context_.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+  Conversation(grpc::GenericStub& stub, const std::string& path,
+               std::chrono::milliseconds timeout = std::chrono::seconds(30)) {
+    context_.set_deadline(std::chrono::system_clock::now() + timeout);
     stream_ = stub.PrepareCall(&context_, path, &queue_);
     stream_->StartCall(this);
     Wait();
