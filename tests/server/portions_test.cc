@@ -184,5 +184,27 @@ TEST_F(PortionsTest, AnErrorInALaterPortionEndsTheStream) {
   ExpectNothingLeft();
 }
 
+TEST_F(PortionsTest, WideRowsComeInSmallerPortions) {
+  // Clients take messages of 4 MiB unless they are told otherwise.
+  server_.database().Run(
+      "insert into rows select i, 3, i, repeat('x', 20000) from generate_series(30001, 30600) i;"
+      "insert into rows values (40000, 3, 0, repeat('x', 3000000))");
+  Conversation stream(server_.stub(), kPath);
+  stream.Write(Kind(3));
+  stream.WritesDone();
+  StreamRowsResponse portion;
+  std::vector<int64_t> ids;
+  while (stream.Read(&portion)) {
+    EXPECT_TRUE(portion.ByteSizeLong() <= 1 << 20 || portion.rows_size() == 1);
+    for (const auto& row : portion.rows()) ids.push_back(row.id());
+  }
+  const grpc::Status status = stream.Finish();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  std::vector<int64_t> all(600);
+  std::iota(all.rbegin(), all.rend(), 30001);
+  all.push_back(40000);
+  EXPECT_EQ(ids, all);
+}
+
 }  // namespace
 }  // namespace twi::server
