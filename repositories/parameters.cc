@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "google/protobuf/field_mask.pb.h"
 #include "repositories/binary_format.h"
 #include "repositories/enum_names.h"
 #include "repositories/field_mask.h"
@@ -28,6 +29,7 @@ namespace {
 using google::protobuf::Descriptor;
 using google::protobuf::Duration;
 using google::protobuf::FieldDescriptor;
+using google::protobuf::FieldMask;
 using google::protobuf::Message;
 using google::protobuf::Timestamp;
 
@@ -243,9 +245,21 @@ bool AppendRepeated(const Message& message, const FieldDescriptor* field, sql::O
   });
 }
 
-bool AppendMask(const Message& message, const FieldDescriptor* mask, sql::Oid type,
-                std::string* out, Violation* violation) {
-  const auto paths = MaskPaths(message, *mask);
+/// `left` are names of fields that the statement does not take: they must not be named, and do not
+/// count when they are only set.
+bool AppendMask(const Message& message, const FieldDescriptor* mask,
+                const std::vector<std::string_view>& left, sql::Oid type, std::string* out,
+                Violation* violation) {
+  auto paths = MaskPaths(message, *mask);
+  const size_t untaken = std::erase_if(
+      paths, [&](std::string_view path) { return std::ranges::find(left, path) != left.end(); });
+  if (untaken > 0 && message.GetReflection()->HasField(message, mask) &&
+      static_cast<const FieldMask&>(message.GetReflection()->GetMessage(message, mask))
+              .paths_size() > 0) {
+    violation->description = "must name fields that can be updated";
+    violation->Prepend(mask->name());
+    return false;
+  }
   return AppendArray(type, static_cast<int>(paths.size()), out, [&](int i) {
     if (AppendText(paths[i], out, violation)) return true;
     violation->Prepend(mask->name());
@@ -290,7 +304,21 @@ ParameterPlan ParameterPlan::Make(const Descriptor* request, const std::vector<s
     }
     plan.parameters_.push_back(std::move(parameter));
   }
+  for (Parameter& parameter : plan.parameters_) {
+    if (parameter.path.empty() || !IsUpdateMask(*parameter.path.back())) continue;
+    for (const auto* field : MaskableFields(*parameter.path.back()->containing_type())) {
+      if (!plan.Takes(field)) parameter.left.push_back(field->name());
+    }
+  }
   return plan;
+}
+
+bool ParameterPlan::Takes(const FieldDescriptor* field) const {
+  return std::ranges::any_of(parameters_, [field](const Parameter& parameter) {
+    if (parameter.path.empty()) return false;
+    const bool whole = parameter.path.back()->message_type() == field->containing_type();
+    return whole || std::ranges::find(parameter.path, field) != parameter.path.end();
+  });
 }
 
 std::vector<std::string> ParameterPlan::UnusedFields(const Descriptor* request) const {
@@ -356,7 +384,7 @@ bool ParameterPlan::BindField(const Message& request, const Parameter& parameter
     if (parameter.type == kJsonb) bytes->push_back(kJsonbVersion);
     bound = AppendJson(*message, field, bytes, violation);
   } else if (parameter.array && IsFieldMask(*field)) {
-    bound = AppendMask(*message, field, parameter.type, bytes, violation);
+    bound = AppendMask(*message, field, parameter.left, parameter.type, bytes, violation);
   } else if (parameter.array) {
     bound = AppendRepeated(*message, field, parameter.type, bytes, violation);
   } else {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -53,7 +54,11 @@ class ParameterPlan {
     std::vector<const google::protobuf::FieldDescriptor*> path;
     sql::Oid type = 0;  ///< What Postgres expects: the element's type for an array.
     bool array = false;
+    /// An `update_mask`: fields that it could name and that the statement does not take.
+    std::vector<std::string_view> left;
   };
+  /// Whether a placeholder is the field, lies below it, or is the message that it lies in.
+  bool Takes(const google::protobuf::FieldDescriptor* field) const;
   /// Appends one value to `out`; false when it has no form in the database.
   static bool BindField(const google::protobuf::Message& request, const Parameter& parameter,
                         sql::Parameters* out, Violation* violation);

@@ -48,12 +48,19 @@ google::rpc::BadRequest Details(const absl::Status& status) {
 /// What PostgreSQL reads of one bound field.
 class ParametersInPostgres : public ::testing::Test {
  protected:
-  /// The database's text of `name` of `request` bound as `type`; "NULL" for NULL.
-  std::string Bound(const Message& request, const std::string& name, const std::string& type) {
-    const testing::Prepared statement(database_.dsn(),
-                                      "select coalesce(($1::" + type + ")::text, 'NULL') as bound");
+  /// The database's text of `name` of `request` bound as `type`; "NULL" for NULL. The statement
+  /// takes `others`, texts, beside it.
+  std::string Bound(const Message& request, const std::string& name, const std::string& type,
+                    const std::vector<std::string>& others = {}) {
+    std::string text = "select coalesce(($1::" + type + ")::text, 'NULL') as bound";
+    std::vector<std::string> names = {name};
+    for (const std::string& other : others) {
+      names.push_back(other);
+      text += ", $" + std::to_string(names.size()) + "::text";
+    }
+    const testing::Prepared statement(database_.dsn(), text);
     std::vector<std::string> problems;
-    const auto plan = ParameterPlan::Make(request.GetDescriptor(), {name},
+    const auto plan = ParameterPlan::Make(request.GetDescriptor(), names,
                                           statement.description().parameters, &problems);
     EXPECT_THAT(problems, IsEmpty());
     if (!problems.empty()) return "";
@@ -193,19 +200,38 @@ TEST_F(ParametersInPostgres, RecordsOfJsonHaveTheirTypes) {
 
 TEST_F(ParametersInPostgres, UpdateMasks) {
   const auto own = Parse<test::v1::UpdateRowRequest>("id: 1 name: '' ids: 2");
-  EXPECT_EQ(Bound(own, "update_mask", "text[]"), "{name,ids}");
+  const std::vector<std::string> taken = {"name", "note"};
+  EXPECT_EQ(Bound(own, "update_mask", "text[]", taken), "{name}");
   auto named = own;
   named.mutable_update_mask()->add_paths("note");
-  EXPECT_EQ(Bound(named, "update_mask", "text[]"), "{note}");
-  EXPECT_EQ(Bound(test::v1::UpdateRowRequest(), "update_mask", "text[]"), "{}");
+  EXPECT_EQ(Bound(named, "update_mask", "text[]", taken), "{note}");
+  EXPECT_EQ(Bound(test::v1::UpdateRowRequest(), "update_mask", "text[]", taken), "{}");
 
-  const auto resource = Parse<test::v1::UpdateResourceRequest>("row { name: 'n' note: '' }");
-  EXPECT_EQ(Bound(resource, "update_mask", "text[]"), "{name,note}");
+  const auto resource = Parse<test::v1::UpdateResourceRequest>("row { id: 2 name: 'n' note: '' }");
+  EXPECT_EQ(Bound(resource, "update_mask", "text[]", {"row.name", "row.note"}), "{name,note}");
 
   test::v1::BatchRequest batch;
   *batch.add_requests() = own;
   EXPECT_EQ(Bound(batch, "requests", "jsonb"),
             R"([{"id": 1, "ids": [2], "name": "", "update_mask": ["name", "ids"]}])");
+}
+
+TEST(Parameters, MasksNameWhatTheStatementTakes) {
+  const Descriptor* type = test::v1::UpdateResourceRequest::descriptor();
+  const auto request = Parse<test::v1::UpdateResourceRequest>("update_mask { paths: 'note' }");
+  const auto bind = [&](const std::string& taken, sql::Oid oid) {
+    std::vector<std::string> problems;
+    const auto plan =
+        ParameterPlan::Make(type, {"update_mask", taken}, {kTextArray, oid}, &problems);
+    EXPECT_THAT(problems, IsEmpty());
+    sql::Parameters parameters;
+    return plan.Bind(request, nullptr, &parameters);
+  };
+  EXPECT_TRUE(bind("row.note", kText).ok());
+  EXPECT_TRUE(bind("row", kJsonb).ok());
+  const absl::Status refused = bind("row.name", kText);
+  EXPECT_EQ(sql::Reason(refused), "FIELD_INVALID");
+  EXPECT_EQ(Details(refused).field_violations(0).field(), "update_mask");
 }
 
 TEST(Parameters, BindsPages) {

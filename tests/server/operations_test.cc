@@ -207,6 +207,9 @@ TEST_F(OperationsTest, AMaskNamesOnlyWhatCanBeUpdated) {
     ExpectRefusal("ReplaceShape", "id: 1 patch { name: 'new' } " + mask, Code::INVALID_ARGUMENT,
                   "FIELD_INVALID", "update_mask");
   }
+  // Told in responses, and nothing in the SQL takes it.
+  ExpectRefusal("ReplaceShape", "id: 1 patch { version: 3 } update_mask { paths: 'version' }",
+                Code::INVALID_ARGUMENT, "FIELD_INVALID", "update_mask");
   EXPECT_EQ(database().Value("select name from hidden_shapes"), "hush one");
 }
 
