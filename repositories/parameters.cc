@@ -245,6 +245,31 @@ bool AppendRepeated(const Message& message, const FieldDescriptor* field, sql::O
   });
 }
 
+/// Whether `key` has the length of a `type`. A token may have been made by hand, and the database
+/// takes a value that is too short for a broken connection.
+bool IsWhole(std::string_view key, sql::Oid type) {
+  switch (type) {
+    case kBool:
+      return key.size() == 1;
+    case kInt2:
+      return key.size() == 2;
+    case kInt4:
+    case kFloat4:
+    case kDate:
+      return key.size() == 4;
+    case kInt8:
+    case kFloat8:
+    case kTimestamp:
+    case kTimestamptz:
+      return key.size() == 8;
+    case kUuid:
+    case kInterval:
+      return key.size() == 16;
+    default:
+      return true;
+  }
+}
+
 /// `left` are names of fields that the statement does not take: they must not be named, and do not
 /// count when they are only set.
 bool AppendMask(const Message& message, const FieldDescriptor* mask,
@@ -348,7 +373,13 @@ absl::Status ParameterPlan::Bind(const Message& request, const PageArguments* pa
         return sql::Error(absl::StatusCode::kInternal, "INTERNAL",
                           "a page is bound without its key");
       }
-      out->Add(page->after[parameter.key]);
+      const std::string& key = page->after[parameter.key];
+      if (!IsWhole(key, parameter.type)) {
+        return Violation{"page_token", "is not one that this service gave out",
+                         "PAGE_TOKEN_INVALID"}
+            .ToStatus();
+      }
+      out->Add(key);
     } else if (parameter.type == kInt8) {
       AppendBigEndian(page->size_plus_one, out->Begin());
       out->End();

@@ -242,15 +242,17 @@ TEST(Parameters, BindsPages) {
   ASSERT_THAT(problems, IsEmpty());
   PageArguments page;
   page.size_plus_one = 258;
-  page.after = {"first", std::string("\0x", 2)};
+  page.after = {"1st key.", std::string("\0.2nd.\0", 8)};
   sql::Parameters parameters;
   ASSERT_TRUE(plan.Bind(Everything(), &page, &parameters).ok());
   ASSERT_EQ(parameters.size(), 4);
-  EXPECT_EQ(parameters.value(0), std::string("\0x", 2));
+  EXPECT_EQ(parameters.value(0), page.after[1]);
   EXPECT_EQ(parameters.value(1), std::string("\0\0\0\0\0\0\1\2", 8));
   EXPECT_EQ(parameters.value(2), std::string("\0\0\1\2", 4));
-  EXPECT_EQ(parameters.value(3), "first");
+  EXPECT_EQ(parameters.value(3), "1st key.");
   EXPECT_EQ(plan.Bind(Everything(), nullptr, &parameters).code(), absl::StatusCode::kInternal);
+  page.after[1].pop_back();
+  EXPECT_EQ(sql::Reason(plan.Bind(Everything(), &page, &parameters)), "PAGE_TOKEN_INVALID");
   page.after.pop_back();
   EXPECT_EQ(plan.Bind(Everything(), &page, &parameters).code(), absl::StatusCode::kInternal);
 }
