@@ -77,6 +77,11 @@ void AppendReal(const FieldValue& value, std::string* out) {
 
 bool AppendEnum(const FieldValue& value, std::string* out, Violation* violation) {
   const int number = static_cast<int>(*value.Integer());
+  if (number == 0 && value.field().is_repeated()) {
+    // A response could not tell a list with a NULL element.
+    violation->description = "must not be UNSPECIFIED";
+    return false;
+  }
   if (number == 0) {
     out->append("null");
     return true;

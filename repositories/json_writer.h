@@ -11,7 +11,7 @@ namespace twi::repositories {
 // The JSON that stanzas see of messages, and that the database's json becomes in responses:
 //   * names are those of the .proto; fields without presence are always there, absent ones are not;
 //   * every integer is a number, also int64: jsonb keeps all its digits;
-//   * enums are their database names (`joined`), UNSPECIFIED is null;
+//   * enums are their database names (`joined`), UNSPECIFIED is null and no element of a list;
 //   * bytes are `\x` and hexadecimal digits, as bytea reads and writes them;
 //   * a Timestamp is RFC 3339 in UTC with microseconds, a Duration `3.5s`, which interval reads
 //   too;
