@@ -220,20 +220,32 @@ class Reader {
   bool Object(const Descriptor& type, const Json& json) {
     if (!json.is_object()) return Fail("is no object");
     size_t known = 0;
+    uint64_t oneofs = 0;  // Bit n: a member of the n-th is there.
     for (int i = 0; i < type.field_count(); ++i) {
       const FieldDescriptor& field = *type.field(i);
       const auto found = json.find(field.name());
       if (found == json.end()) continue;
       ++known;
-      if (Field(field, *found)) continue;
+      if (IsOnlyMember(field, *found, &oneofs) && Field(field, *found)) continue;
       violation_->Prepend(field.name());
       return false;
     }
     return known == json.size() || Fail(absl::StrCat("has a key that ", type.name(), " has not"));
   }
 
+  bool IsOnlyMember(const FieldDescriptor& field, const Json& json, uint64_t* oneofs) {
+    const auto* oneof = field.real_containing_oneof();
+    if (oneof == nullptr || (json.is_null() && !IsValue(field))) return true;
+    const uint64_t bit = uint64_t{1} << oneof->index();
+    if ((*oneofs & bit) != 0) return Fail("is not the only one of its oneof that is not null");
+    *oneofs |= bit;
+    return true;
+  }
+
   bool Struct(const Descriptor& type, const Json& json) {
     if (!json.is_object()) return Fail("is no object");
+    // Entries of maps are messages, too.
+    ++depth_;
     const FieldDescriptor& fields = *type.field(0);  // A map: entries of key 1 and value 2.
     const FieldDescriptor& value = *fields.message_type()->map_value();
     for (const auto& [key, element] : json.items()) {
@@ -245,6 +257,7 @@ class Reader {
       if (!Bare(value, element)) return false;
       entry.Finish();
     }
+    --depth_;
     return true;
   }
 
@@ -306,19 +319,18 @@ class Reader {
   }
 
   bool Duration(const Json& json) {
-    double seconds = 0;
+    // A number has digits for microseconds of 285 years; text has them all.
+    absl::Duration length;
     if (json.is_number()) {
-      seconds = json.get<double>();
-    } else {
-      absl::string_view text = TextOf(json);
-      if (!absl::ConsumeSuffix(&text, "s") || !absl::SimpleAtod(text, &seconds)) {
-        return Fail("is no number of seconds");
-      }
+      length = absl::Microseconds(std::round(json.get<double>() * kMicrosecond));
+    } else if (!json.is_string() ||
+               !absl::ParseDuration(json.get_ref<const std::string&>(), &length)) {
+      return Fail("is no number of seconds");
     }
-    if (!(std::abs(seconds) <= static_cast<double>(kLongestSeconds))) {
+    if (absl::AbsDuration(length) > absl::Seconds(kLongestSeconds)) {
       return Fail("is longer than 10,000 years");
     }
-    const int64_t micros = std::llround(seconds * kMicrosecond);
+    const int64_t micros = absl::ToInt64Microseconds(length);
     AppendSecondsAndNanos(micros / kMicrosecond, static_cast<int32_t>(micros % kMicrosecond * 1000),
                           out_);
     return true;

@@ -12,6 +12,7 @@ namespace twi::repositories {
 //   * 64-bit integers may be strings of digits;
 //   * a time without a zone is UTC, a Duration may be a number of seconds;
 //   * null and a missing key are absent, or the default of a field without presence.
+// What is nested deeper than clients read is refused, and so are two members of one oneof.
 
 /// Appends what `json` holds for `field`, with its tag: a value, or an array for a repeated field.
 /// False when it is no value of the field's type; `problem` then says why, with the path from the
