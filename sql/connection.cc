@@ -28,6 +28,8 @@ std::string SessionSettings(const ConnectionOptions& options) {
       options.read_only ? "on" : "off",
       ";set default_transaction_deferrable = off;"
       "set timezone = 'UTC';set statement_timeout = 0;set client_encoding = 'UTF8';"
+      // Values within json are text.
+      "set bytea_output = 'hex';set extra_float_digits = 1;"
       "set lock_timeout = ",
       absl::ToInt64Milliseconds(options.lock_timeout));
 }

@@ -13,7 +13,7 @@ declare
   setting text;
 begin
   foreach setting in array array[
-    'timezone = "Asia/Kathmandu"',
+    'timezone = "Asia/Kathmandu"', 'bytea_output = escape', 'extra_float_digits = -5',
     'intervalstyle = iso_8601', 'datestyle = "SQL, DMY"'
   ] loop
     execute format('alter database %I set ', current_database()) || setting;
