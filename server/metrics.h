@@ -112,6 +112,9 @@ class Metrics {
   /// Where calls of methods that do not exist are counted: callers must not make up labels.
   MethodMetrics* unknown_method() const { return unknown_method_; }
 
+  /// A call that ended so many seconds after its deadline.
+  void Overran(double seconds) { overrun_seconds_.Observe(seconds); }
+
   /// The numbers of an operation (`QuotesService/GetQuote`); as ForMethod.
   OperationMetrics* ForOperation(const std::string& name);
 
@@ -129,6 +132,7 @@ class Metrics {
  private:
   prometheus::Registry registry_;
   prometheus::Gauge& schema_version_;
+  prometheus::Histogram& overrun_seconds_;
 
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<MethodMetrics>> methods_;

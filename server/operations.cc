@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/method.h"
-#include "server/record.h"
+#include "server/run.h"
 #include "sql/errors.h"
 
 namespace twi::server {
@@ -15,22 +15,13 @@ using repositories::Chunk;
 using repositories::Operation;
 using repositories::Tally;
 
-Task<absl::Status> Operations::Run(Call& call, sql::Execution& execution) {
-  execution.deadline = call.deadline();
-  execution.cancelled = &call.cancelled();
-  co_await pool_->Run(execution);
-  RecordRun(*call.method(), execution, slow_);
-  co_return execution.status;
-}
-
 Task<absl::Status> Operations::Answer(Call& call, const Message& request, std::string* response) {
   const Operation& operation = *call.method()->operation;
-  sql::Execution execution;
-  absl::Status status = operation.Bind(request, &execution);
+  Run run(call, *pool_, slow_);
+  absl::Status status = operation.Bind(request, &run.execution());
   if (!status.ok()) co_return status;
-  Task<absl::Status> running = Run(call, execution);
-  status = co_await running;
-  if (status.ok()) status = operation.Encode(execution.rows, request, response);
+  status = co_await run;
+  if (status.ok()) status = operation.Encode(run.execution().rows, request, response);
   co_return status;
 }
 
@@ -46,14 +37,13 @@ Task<absl::Status> Operations::Send(Call& call, Message* request) {
   }
   Operation::Progress progress;
   while (!progress.complete) {
-    sql::Execution execution;
-    absl::Status status = operation.BindPortion(*request, progress, &execution);
+    Run run(call, *pool_, slow_);
+    absl::Status status = operation.BindPortion(*request, progress, &run.execution());
     if (!status.ok()) co_return status;
-    Task<absl::Status> running = Run(call, execution);
-    status = co_await running;
+    status = co_await run;
     if (!status.ok()) co_return status;
     std::string portion;
-    status = operation.EncodePortion(execution.rows, &progress, &portion);
+    status = operation.EncodePortion(run.execution().rows, &progress, &portion);
     if (!status.ok()) co_return status;
     if (portion.empty()) break;
     Task<bool> writing = stream.WriteBytes(std::move(portion));
@@ -77,13 +67,12 @@ Task<absl::Status> Operations::Take(Call& call, std::string* response) {
     status = co_await filling;
     if (!status.ok() || chunk.requests == 0) break;
     const int requests = chunk.requests;
-    sql::Execution execution;
-    operation.BindChunk(std::move(chunk), &execution);
-    Task<absl::Status> running = Run(call, execution);
-    status = co_await running;
+    Run run(call, *pool_, slow_);
+    operation.BindChunk(std::move(chunk), &run.execution());
+    status = co_await run;
     if (!status.ok()) break;
     tally.requests += requests;
-    status = operation.AddChunk(execution.rows, &tally);
+    status = operation.AddChunk(run.execution().rows, &tally);
     if (!status.ok()) break;
   }
   if (status.ok()) {

@@ -32,8 +32,6 @@ class Operations {
   Task<absl::Status> Take(Call& call, std::string* response);
 
  private:
-  /// Runs what `execution` is bound to until the call's deadline.
-  Task<absl::Status> Run(Call& call, sql::Execution& execution);
   /// Reads what the next statement takes. `pending`: `request` holds one that did not fit.
   static Task<absl::Status> Fill(Stream& stream, google::protobuf::Message* request, bool* pending,
                                  repositories::Chunk* chunk);

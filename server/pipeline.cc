@@ -7,6 +7,7 @@
 #include "google/protobuf/arena.h"
 #include "proto/descriptor_names.h"
 #include "server/record.h"
+#include "server/run.h"
 #include "server/wire.h"
 #include "sql/errors.h"
 
@@ -83,9 +84,11 @@ const Method* Pipeline::Find(const std::string& path) const {
 Detached Pipeline::Serve(Call& call) {
   std::string response;
   absl::Status status = co_await Answer(call, &response);
+  // An answer that came too late must not be taken for one that came in time.
+  if (status.ok() && sql::Clock::now() >= call.deadline()) status = sql::TooLate();
   if (status.ok()) call.response() = Buffer(std::move(response));
   if (status.ok() && call.method()->answers_once()) call.metrics().Sent();
-  RecordCall(call, status);
+  RecordCall(call, status, metrics_);
   call.Finish(ToGrpc(status, call.method() == nullptr ? "" : call.method()->name));
 }
 

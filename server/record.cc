@@ -44,10 +44,12 @@ LogLevel Level(absl::StatusCode code) {
 
 }  // namespace
 
-void RecordCall(const Call& call, const absl::Status& status) {
+void RecordCall(const Call& call, const absl::Status& status, Metrics* metrics) {
   const absl::StatusCode code = Code(call, status);
-  const double seconds = Seconds(Clock::now() - call.arrived());
+  const Clock::time_point now = Clock::now();
+  const double seconds = Seconds(now - call.arrived());
   call.metrics().Handled(code, seconds);
+  if (now > call.deadline()) metrics->Overran(Seconds(now - call.deadline()));
   if (code == absl::StatusCode::kOk || !ProcessLog().enabled(Level(code))) return;
   Log(Level(code), "call failed",
       {{"rpc", call.path()},

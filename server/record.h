@@ -4,13 +4,14 @@
 
 #include "absl/status/status.h"
 #include "server/call.h"
+#include "server/metrics.h"
 #include "sql/execution.h"
 
 namespace twi::server {
 
-/// Tells metrics and log of a call that ends with `status`. A caller that did not wait for the
+/// Tells metrics and log of a call that ends now, with `status`. A caller that did not wait for the
 /// answer counts as cancelled, or as too late when its deadline passed.
-void RecordCall(const Call& call, const absl::Status& status);
+void RecordCall(const Call& call, const absl::Status& status, Metrics* metrics);
 
 /// Tells metrics and log of a statement's run: its time, its failure in the database's words (which
 /// callers never see), and that it was slow. Only the time of a run alone is the statement's own.

@@ -98,6 +98,13 @@ void AddFact(absl::Status* status, std::string_view name, std::string value) {
   status->SetPayload(std::string(kFactUrl).append(name), absl::Cord(std::move(value)));
 }
 
+absl::Status TooLate() {
+  return Error(StatusCode::kDeadlineExceeded, "DEADLINE_EXCEEDED",
+               "the deadline passed before the answer was there");
+}
+
+absl::Status GaveUp() { return Error(StatusCode::kCancelled, "CANCELLED", "the caller gave up"); }
+
 std::string Reason(const absl::Status& status) {
   auto payload = status.GetPayload(ToAbsl(kReasonUrl));
   return payload ? std::string(*payload) : "";

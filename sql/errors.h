@@ -27,6 +27,11 @@ absl::Status Error(absl::StatusCode code, std::string_view reason, std::string_v
 /// Adds a fact to an error, which may be any but OK.
 void AddFact(absl::Status* status, std::string_view name, std::string value);
 
+/// DEADLINE_EXCEEDED: the deadline passed before the answer was there.
+absl::Status TooLate();
+/// CANCELLED: nobody waits for the answer any more.
+absl::Status GaveUp();
+
 /// The reason of an error made by Error, or "" when it has none.
 std::string Reason(const absl::Status& status);
 

@@ -4,12 +4,11 @@ namespace twi::sql {
 
 bool Execution::Expire() {
   if (abandoned()) {
-    status = Error(absl::StatusCode::kCancelled, "CANCELLED", "the caller gave up");
+    status = GaveUp();
     return true;
   }
   if (Clock::now() < deadline) return false;
-  status = Error(absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXCEEDED",
-                 "the deadline passed before the answer was there");
+  status = TooLate();
   return true;
 }
 

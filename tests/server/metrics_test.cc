@@ -208,6 +208,21 @@ TEST_F(MetricsTest, CountsACallFromStartToStatus) {
                    0.003);
 }
 
+TEST_F(MetricsTest, OverrunsReachFromAMillisecondToSeconds) {
+  metrics_.Overran(0.0005);
+  metrics_.Overran(0.045);
+  metrics_.Overran(6);
+  const auto within = [&](absl::string_view le) {
+    return Value(metrics_,
+                 absl::StrCat("twi_data_deadline_overrun_seconds_bucket{le=\"", le, "\"}"));
+  };
+  EXPECT_EQ(within("0.001"), 1);
+  EXPECT_EQ(within("0.04"), 1);
+  EXPECT_EQ(within("0.05"), 2);
+  EXPECT_EQ(within("2.5"), 2);
+  EXPECT_EQ(within("10"), 3);
+}
+
 TEST_F(MetricsTest, UnusualCodesAppearWhenTheyCount) {
   MethodMetrics* method = metrics_.ForMethod("s.S", "M", MethodType::kUnary);
   const auto count = [&](absl::StatusCode code) {

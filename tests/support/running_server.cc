@@ -31,7 +31,8 @@ void OrDie(const absl::Status& status) {
 
 RunningServer::RunningServer(
     const std::string& tables, const std::vector<EmbeddedText>& stanzas,
-    const std::vector<const google::protobuf::ServiceDescriptor*>& data_services) {
+    const std::vector<const google::protobuf::ServiceDescriptor*>& data_services,
+    const server::Pipeline::Options& options, const std::vector<server::Service*>& services) {
   OrDie(OrDie(sql::Migrations::Load(database_.dsn())).Up([](const sql::MigrationStep&) {}));
   if (!tables.empty()) database_.Run(tables);
   auto loaded = OrDie(repositories::Catalog::Load(database_.dsn(), stanzas, data_services));
@@ -39,12 +40,13 @@ RunningServer::RunningServer(
   catalog_ = std::move(loaded.catalog);
   pool_ = std::make_unique<sql::Pool>(sql::PoolOptions{.dsn = database_.dsn()});
   OrDie(pool_->WaitConnected(absl::Seconds(20)));
-  const std::vector<std::string> services = {"twi.data.v1.QuotesService"};
-  health_ = std::make_unique<server::HealthService>(services);
-  reflection_ = server::MakeReflectionV1(services);
-  pipeline_ = std::make_unique<server::Pipeline>(
-      server::Pipeline::Options(), catalog_.get(), pool_.get(),
-      std::vector<server::Service*>{health_.get(), reflection_.get()}, &metrics_);
+  const std::vector<std::string> names = {"twi.data.v1.QuotesService"};
+  health_ = std::make_unique<server::HealthService>(names);
+  reflection_ = server::MakeReflectionV1(names);
+  std::vector<server::Service*> all = {health_.get(), reflection_.get()};
+  all.insert(all.end(), services.begin(), services.end());
+  pipeline_ =
+      std::make_unique<server::Pipeline>(options, catalog_.get(), pool_.get(), all, &metrics_);
   server_ = OrDie(server::Server::Start("127.0.0.1:0", 1, pipeline_.get()));
   health_->SetServing(true);
   stub_ = std::make_unique<grpc::GenericStub>(

@@ -24,9 +24,11 @@ namespace twi::testing {
 class RunningServer {
  public:
   RunningServer() : RunningServer({}, kRepositories, DataServices()) {}
-  /// With operations of a test's own; `tables` makes what they need.
+  /// With operations of a test's own, whose tables `tables` makes, and handwritten services.
   RunningServer(const std::string& tables, const std::vector<EmbeddedText>& stanzas,
-                const std::vector<const google::protobuf::ServiceDescriptor*>& services);
+                const std::vector<const google::protobuf::ServiceDescriptor*>& data_services,
+                const server::Pipeline::Options& options = {},
+                const std::vector<server::Service*>& services = {});
   ~RunningServer();
 
   /// One unary call. `response` may be null when its content does not matter.
