@@ -64,6 +64,11 @@ void RecordRun(const Method& method, const sql::Execution& execution,
                std::chrono::milliseconds slow) {
   // A refused execution never got to the database.
   if (execution.attempts == 0) return;
+  // Nor is it the statement's failure that nobody waited for its answer.
+  const absl::StatusCode code = execution.status.code();
+  const bool ended =
+      code == absl::StatusCode::kDeadlineExceeded || code == absl::StatusCode::kCancelled;
+  if (ended && execution.sqlstate.empty()) return;
   const double seconds = Seconds(execution.run_time);
   if (execution.status.ok()) {
     method.operation_metrics->Ran(execution.solo ? RunMode::kSolo : RunMode::kBatch, seconds);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -14,8 +15,16 @@ class Conduct {
  public:
   /// A batch that takes longer has a slow member, and a statement that does is one.
   static constexpr std::chrono::milliseconds kSlow{5};
-  /// Runs in a row that must go well before a statement that failed a batch shares one again.
-  static constexpr int kProbation = 100;
+  /// What a failure weighs in good runs. A statement of which more than about one in so many runs
+  /// fails would undo more in batches than it gains there.
+  static constexpr int kFailure = 16;
+  /// Above this it travels alone: at the third failure in a short time. One in a hundred hardly
+  /// ever comes here, and one that always fails at once.
+  static constexpr int kTolerance = 2 * kFailure;
+  /// As bad as it gets: 68 good runs in a row make up for everything.
+  static constexpr int kWorst = 100;
+  /// Among which a run that took long is forgotten by and by.
+  static constexpr int kRunsOfMean = 16;
 
   /// Whether the next run must not share a batch. A suspect's next run is alone, once.
   bool TravelsAlone(const Statement* statement) {
@@ -23,29 +32,44 @@ class Conduct {
     if (found == marks_.end()) return false;
     Marks& marks = found->second;
     if (std::exchange(marks.suspect, false)) return true;
-    return marks.slow || marks.probation > 0;
+    return marks.time > kSlow || marks.failures > kTolerance;
   }
 
   /// It was in a batch that took long.
   void Suspect(const Statement* statement) { marks_[statement].suspect = true; }
 
-  /// It failed a batch.
-  void Failed(const Statement* statement) { marks_[statement].probation = kProbation; }
+  /// It failed, by nobody's fault but its own.
+  void Failed(const Statement* statement) {
+    int& failures = marks_[statement].failures;
+    failures = std::min(failures + kFailure, kWorst);
+  }
 
-  /// It ran alone, so the time is its own.
-  void RanAlone(const Statement* statement, bool ok, Clock::duration time) {
+  /// It went well, for so many callers.
+  void WentWell(const Statement* statement, int callers) {
     const auto found = marks_.find(statement);
-    if (found == marks_.end() && time <= kSlow) return;
+    if (found == marks_.end()) return;
+    found->second.failures = std::max(found->second.failures - callers, 0);
+  }
+
+  /// It ran alone, so the time is its own. The mean of the last runs counts, so that one that is
+  /// quick now and then stays known as slow.
+  void RanAlone(const Statement* statement, bool ok, Clock::duration time) {
+    if (ok && time <= kSlow && !marks_.contains(statement)) return;
     Marks& marks = marks_[statement];
-    marks.slow = time > kSlow;
-    if (marks.probation > 0) marks.probation = ok ? marks.probation - 1 : kProbation;
+    const bool first = marks.time == Clock::duration::zero();
+    marks.time = first ? time : marks.time + (time - marks.time) / kRunsOfMean;
+    if (ok) {
+      WentWell(statement, 1);
+    } else {
+      Failed(statement);
+    }
   }
 
  private:
   struct Marks {
     bool suspect = false;
-    bool slow = false;
-    int probation = 0;
+    Clock::duration time{};  ///< The mean of its runs alone.
+    int failures = 0;        ///< kFailure each, less one for each good run since.
   };
   absl::flat_hash_map<const Statement*, Marks> marks_;
 };

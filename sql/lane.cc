@@ -148,18 +148,18 @@ Lane::Batch Lane::Next() {
     Gather(execution, &batch);
     ++taken;
   };
+  const auto sort = [&](Execution* execution) {
+    if (conduct_.TravelsAlone(execution->statement)) return apart.push_back(execution);
+    take(execution);
+  };
   while (batch.empty() && !again_.empty()) {
-    std::for_each(again_.front().begin(), again_.front().end(), take);
+    std::for_each(again_.front().begin(), again_.front().end(), sort);
     again_.pop_front();
   }
   if (batch.empty()) {
     std::lock_guard lock(mutex_);
     while (batch.size() < limits_.statements && taken < limits_.callers && !queue_.empty()) {
-      if (conduct_.TravelsAlone(queue_.front()->statement)) {
-        apart.push_back(queue_.front());
-      } else {
-        take(queue_.front());
-      }
+      sort(queue_.front());
       queue_.pop_front();
     }
     asleep_ = batch.empty();
@@ -238,9 +238,10 @@ void Lane::Observe(const Batch& batch, bool ok) {
   for (const Unit& unit : batch) {
     if (callers.size() == 1) {
       conduct_.RanAlone(unit.statement(), ok, time);
-    } else if (time > Conduct::kSlow) {
-      conduct_.Suspect(unit.statement());
+      continue;
     }
+    if (time > Conduct::kSlow) conduct_.Suspect(unit.statement());
+    if (ok) conduct_.WentWell(unit.statement(), static_cast<int>(unit.members().size()));
   }
 }
 
@@ -251,13 +252,15 @@ void Lane::Sort(const Batch& batch, const DatabaseError& error, size_t failed, C
     return RunAgainHalved(CallersOf(units));
   }
   if (failed == std::string::npos) failed = 0;
+  Callers rest = CallersOf(units.subspan(failed + 1));
   if (kind_ == Kind::kRead) {
     *answered = CallersOf(units.first(failed));
   } else {
-    RunAgain(CallersOf(units.first(failed)));
+    const Callers before = CallersOf(units.first(failed));
+    rest.insert(rest.begin(), before.begin(), before.end());
   }
   Judge(batch[failed], error, alone, answered);
-  RunAgain(CallersOf(units.subspan(failed + 1)));
+  RunAgain(std::move(rest));
 }
 
 void Lane::Judge(const Unit& culprit, const DatabaseError& error, bool alone, Callers* answered) {
@@ -269,12 +272,12 @@ void Lane::Judge(const Unit& culprit, const DatabaseError& error, bool alone, Ca
   }
   if (culprit.members().size() > 1) return RunAgainHalved(CallersOf({&culprit, 1}));
   Execution* const caller = culprit.members().front();
+  // Before the culprit of a write batch there were writes that are undone now: it fails by itself
+  // or not at all, beside the lane, which goes on with the others meanwhile. Reads do not see one
+  // another.
+  if (!alone && kind_ == Kind::kWrite) return alone_(caller);
   if (!alone) conduct_.Failed(caller->statement);
-  // Reads do not see one another, so the culprit of a read batch is one when alone, too. Before the
-  // culprit of a write batch there were writes that are undone now.
-  const bool its_own = alone || kind_ == Kind::kRead;
-  const bool passing = error.retry() == Retry::kStatement && caller->may_run_again();
-  if (!its_own || passing) return RunAgain({caller});
+  if (error.retry() == Retry::kStatement && caller->may_run_again()) return RunAgain({caller});
   caller->Fail(error);
   answered->push_back(caller);
 }

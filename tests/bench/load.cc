@@ -36,7 +36,9 @@ ABSL_FLAG(double, deadline, 10, "seconds each call may take, at most 60");
 ABSL_FLAG(int, int64_field, 1, "requests are this int64 field alone, drawn from [min, max]");
 ABSL_FLAG(int64_t, int64_min, 1, "least value of int64_field");
 ABSL_FLAG(int64_t, int64_max, 10'000, "greatest value of int64_field");
-ABSL_FLAG(std::string, requests_file, "", "instead: requests in hex, one a line, sent in turn");
+ABSL_FLAG(
+    std::string, requests_file, "",
+    "instead: requests in hex, one a line, sent in turn; a line may name its own method first");
 
 namespace twi::bench {
 namespace {
@@ -59,26 +61,34 @@ grpc::ByteBuffer Bytes(const std::string& bytes) {
   return grpc::ByteBuffer(&slice, 1);
 }
 
-std::vector<grpc::ByteBuffer> RequestsOfFile(const std::string& path) {
-  std::vector<grpc::ByteBuffer> requests;
+struct Request {
+  std::string method;
+  grpc::ByteBuffer bytes;
+};
+
+std::vector<Request> RequestsOfFile(const std::string& path) {
+  std::vector<Request> requests;
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
-    requests.push_back(Bytes(absl::HexStringToBytes(line)));
+    const size_t space = line.find(' ');
+    const bool named = space != std::string::npos;
+    requests.push_back({named ? line.substr(0, space) : absl::GetFlag(FLAGS_method),
+                        Bytes(absl::HexStringToBytes(named ? line.substr(space + 1) : line))});
   }
   return requests;
 }
 
 /// Enough that going through them in turn is as good as a draw for each call.
-std::vector<grpc::ByteBuffer> RandomRequests(int field, int64_t min, int64_t max) {
+std::vector<Request> RandomRequests(int field, int64_t min, int64_t max) {
   using google::protobuf::io::CodedOutputStream;
   std::mt19937_64 random(1);
   std::uniform_int_distribution<int64_t> value(min, max);
-  std::vector<grpc::ByteBuffer> requests;
+  std::vector<Request> requests;
   for (int i = 0; i < 100'000; ++i) {
     uint8_t bytes[20];
     uint8_t* end = CodedOutputStream::WriteTagToArray(static_cast<uint32_t>(field) << 3, bytes);
     end = CodedOutputStream::WriteVarint64ToArray(static_cast<uint64_t>(value(random)), end);
-    requests.push_back(Bytes(std::string(bytes, end)));
+    requests.push_back({absl::GetFlag(FLAGS_method), Bytes(std::string(bytes, end))});
   }
   return requests;
 }
@@ -86,7 +96,7 @@ std::vector<grpc::ByteBuffer> RandomRequests(int field, int64_t min, int64_t max
 /// Keeps its calls outstanding until the time is over. One thread, one completion queue.
 class Load {
  public:
-  Load(std::vector<std::shared_ptr<grpc::Channel>> channels, std::vector<grpc::ByteBuffer> requests)
+  Load(std::vector<std::shared_ptr<grpc::Channel>> channels, std::vector<Request> requests)
       : requests_(std::move(requests)) {
     for (auto& channel : channels) stubs_.emplace_back(std::move(channel));
   }
@@ -127,8 +137,9 @@ class Load {
     call.reader.reset();
     call.context.emplace();
     call.context->set_deadline(std::chrono::system_clock::now() + deadline_);
-    call.reader = call.stub->PrepareUnaryCall(&*call.context, method_,
-                                              requests_[all_calls_ % requests_.size()], &queue_);
+    const Request& request = requests_[all_calls_ % requests_.size()];
+    call.reader =
+        call.stub->PrepareUnaryCall(&*call.context, request.method, request.bytes, &queue_);
     call.reader->StartCall();
     call.reader->Finish(&call.response, &call.status, &call);
     ++all_calls_;
@@ -178,10 +189,9 @@ class Load {
     return report;
   }
 
-  const std::string method_ = absl::GetFlag(FLAGS_method);
   const int64_t max_calls_ = absl::GetFlag(FLAGS_max_calls);
   const Clock::duration deadline_ = Seconds(absl::GetFlag(FLAGS_deadline));
-  const std::vector<grpc::ByteBuffer> requests_;
+  const std::vector<Request> requests_;
   std::vector<grpc::GenericStub> stubs_;
   grpc::CompletionQueue queue_;
   Clock::time_point measure_from_;
