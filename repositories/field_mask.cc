@@ -51,6 +51,11 @@ std::vector<const FieldDescriptor*> MaskableFields(const Descriptor& request) {
   return fields;
 }
 
+bool NamesPaths(const Message& request, const FieldDescriptor& mask) {
+  const auto& message = request.GetReflection()->GetMessage(request, &mask);
+  return static_cast<const FieldMask&>(message).paths_size() > 0;
+}
+
 std::vector<std::string_view> MaskPaths(const Message& request, const FieldDescriptor& mask) {
   std::vector<std::string_view> paths;
   const auto* reflection = request.GetReflection();

@@ -16,6 +16,10 @@ bool IsUpdateMask(const google::protobuf::FieldDescriptor& field);
 std::vector<const google::protobuf::FieldDescriptor*> MaskableFields(
     const google::protobuf::Descriptor& request);
 
+/// Whether a mask names paths itself.
+bool NamesPaths(const google::protobuf::Message& request,
+                const google::protobuf::FieldDescriptor& mask);
+
 /// The paths of an update's mask. An empty or absent mask stands for the maskable fields that are
 /// set in `request`.
 std::vector<std::string_view> MaskPaths(const google::protobuf::Message& request,

@@ -29,8 +29,6 @@ absl::Status Invalid(const char* description) {
   return Violation{"page_token", description, "PAGE_TOKEN_INVALID"}.ToStatus();
 }
 
-absl::Status Damaged() { return Invalid("is not one that this service gave out"); }
-
 /// Takes an integer off the front.
 template <typename T>
 T Take(std::string_view* bytes) {
@@ -64,6 +62,8 @@ uint64_t HashArguments(const Message& request) {
   }
   return Hash(bytes);
 }
+
+absl::Status PageToken::Damaged() { return Invalid("is not one that this service gave out"); }
 
 std::string PageToken::Encode(std::string_view operation, uint64_t arguments) const {
   std::string bytes(1, kVersion);

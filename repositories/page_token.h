@@ -26,6 +26,8 @@ struct PageToken {
   /// these arguments, with the same number of keys.
   static absl::StatusOr<PageToken> Decode(std::string_view token, std::string_view operation,
                                           uint64_t arguments, int keys);
+  /// What Decode says of a token that is none of ours.
+  static absl::Status Damaged();
 };
 
 }  // namespace twi::repositories

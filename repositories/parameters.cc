@@ -12,12 +12,12 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
-#include "google/protobuf/field_mask.pb.h"
 #include "repositories/binary_format.h"
 #include "repositories/enum_names.h"
 #include "repositories/field_mask.h"
 #include "repositories/field_value.h"
 #include "repositories/json_writer.h"
+#include "repositories/page_token.h"
 #include "repositories/postgres_types.h"
 #include "repositories/spelling.h"
 #include "repositories/times.h"
@@ -29,7 +29,6 @@ namespace {
 using google::protobuf::Descriptor;
 using google::protobuf::Duration;
 using google::protobuf::FieldDescriptor;
-using google::protobuf::FieldMask;
 using google::protobuf::Message;
 using google::protobuf::Timestamp;
 
@@ -245,31 +244,6 @@ bool AppendRepeated(const Message& message, const FieldDescriptor* field, sql::O
   });
 }
 
-/// Whether `key` has the length of a `type`. A token may have been made by hand, and the database
-/// takes a value that is too short for a broken connection.
-bool IsWhole(std::string_view key, sql::Oid type) {
-  switch (type) {
-    case kBool:
-      return key.size() == 1;
-    case kInt2:
-      return key.size() == 2;
-    case kInt4:
-    case kFloat4:
-    case kDate:
-      return key.size() == 4;
-    case kInt8:
-    case kFloat8:
-    case kTimestamp:
-    case kTimestamptz:
-      return key.size() == 8;
-    case kUuid:
-    case kInterval:
-      return key.size() == 16;
-    default:
-      return true;
-  }
-}
-
 /// `left` are names of fields that the statement does not take: they must not be named, and do not
 /// count when they are only set.
 bool AppendMask(const Message& message, const FieldDescriptor* mask,
@@ -278,9 +252,7 @@ bool AppendMask(const Message& message, const FieldDescriptor* mask,
   auto paths = MaskPaths(message, *mask);
   const size_t untaken = std::erase_if(
       paths, [&](std::string_view path) { return std::ranges::find(left, path) != left.end(); });
-  if (untaken > 0 && message.GetReflection()->HasField(message, mask) &&
-      static_cast<const FieldMask&>(message.GetReflection()->GetMessage(message, mask))
-              .paths_size() > 0) {
+  if (untaken > 0 && NamesPaths(message, *mask)) {
     violation->description = "must name fields that can be updated";
     violation->Prepend(mask->name());
     return false;
@@ -350,10 +322,7 @@ std::vector<std::string> ParameterPlan::UnusedFields(const Descriptor* request) 
   std::vector<std::string> unused;
   for (int i = 0; i < request->field_count(); ++i) {
     const FieldDescriptor* field = request->field(i);
-    const bool used = std::ranges::any_of(parameters_, [field](const Parameter& parameter) {
-      return !parameter.path.empty() && parameter.path.front() == field;
-    });
-    if (!used) unused.push_back(field->name());
+    if (!Takes(field)) unused.push_back(field->name());
   }
   return unused;
 }
@@ -374,11 +343,9 @@ absl::Status ParameterPlan::Bind(const Message& request, const PageArguments* pa
                           "a page is bound without its key");
       }
       const std::string& key = page->after[parameter.key];
-      if (!IsWhole(key, parameter.type)) {
-        return Violation{"page_token", "is not one that this service gave out",
-                         "PAGE_TOKEN_INVALID"}
-            .ToStatus();
-      }
+      // A token may be made by hand, and a value too short is a broken connection to the database.
+      const int length = BinaryLength(parameter.type);
+      if (length >= 0 && key.size() != static_cast<size_t>(length)) return PageToken::Damaged();
       out->Add(key);
     } else if (parameter.type == kInt8) {
       AppendBigEndian(page->size_plus_one, out->Begin());

@@ -1,5 +1,8 @@
 #include "repositories/postgres_types.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "absl/strings/str_cat.h"
 
 namespace twi::repositories {
@@ -12,27 +15,28 @@ struct Type {
   sql::Oid type;
   sql::Oid array;
   const char* name;
+  int length = -1;
 };
 
 constexpr Type kTypes[] = {
-    {kBool, 1000, "boolean"},
+    {kBool, 1000, "boolean", 1},
     {kBytea, 1001, "bytea"},
     {kName, 1003, "name"},
-    {kInt8, 1016, "bigint"},
-    {kInt2, 1005, "smallint"},
-    {kInt4, 1007, "integer"},
+    {kInt8, 1016, "bigint", 8},
+    {kInt2, 1005, "smallint", 2},
+    {kInt4, 1007, "integer", 4},
     {kText, 1009, "text"},
     {kJson, 199, "json"},
-    {kFloat4, 1021, "real"},
-    {kFloat8, 1022, "double precision"},
+    {kFloat4, 1021, "real", 4},
+    {kFloat8, 1022, "double precision", 8},
     {kBpchar, 1014, "char"},
     {kVarchar, 1015, "varchar"},
-    {kDate, 1182, "date"},
-    {kTimestamp, 1115, "timestamp"},
-    {kTimestamptz, 1185, "timestamptz"},
-    {kInterval, 1187, "interval"},
+    {kDate, 1182, "date", 4},
+    {kTimestamp, 1115, "timestamp", 8},
+    {kTimestamptz, 1185, "timestamptz", 8},
+    {kInterval, 1187, "interval", 16},
     {kNumeric, 1231, "numeric"},
-    {kUuid, 2951, "uuid"},
+    {kUuid, 2951, "uuid", 16},
     {kJsonb, 3807, "jsonb"},
 };
 
@@ -76,6 +80,11 @@ sql::Oid ElementType(sql::Oid type) {
     if (known.array == type) return known.type;
   }
   return 0;
+}
+
+int BinaryLength(sql::Oid type) {
+  const auto* known = std::ranges::find(kTypes, type, &Type::type);
+  return known == std::end(kTypes) ? -1 : known->length;
 }
 
 std::string TypeName(sql::Oid type) {

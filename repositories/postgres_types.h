@@ -32,6 +32,9 @@ inline constexpr sql::Oid kJsonb = 3802;
 /// The element's type of an array type, 0 for any other type.
 sql::Oid ElementType(sql::Oid type);
 
+/// Bytes of every value of the type in binary form; -1 when they differ or this file does not know.
+int BinaryLength(sql::Oid type);
+
 /// `bigint`, `text[]`; `type 16390` for what this file does not know.
 std::string TypeName(sql::Oid type);
 

@@ -242,7 +242,7 @@ TEST(Parameters, BindsPages) {
   ASSERT_THAT(problems, IsEmpty());
   PageArguments page;
   page.size_plus_one = 258;
-  page.after = {"1st key.", std::string("\0.2nd.\0", 8)};
+  page.after = {"1st key.", std::string("\0.2nd k.", 8)};
   sql::Parameters parameters;
   ASSERT_TRUE(plan.Bind(Everything(), &page, &parameters).ok());
   ASSERT_EQ(parameters.size(), 4);

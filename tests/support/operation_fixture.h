@@ -23,15 +23,15 @@ class OperationFixture : public ::testing::Test {
 
   static void Serve(const std::string& tables, const std::string& stanzas,
                     const google::protobuf::ServiceDescriptor* service) {
-    service_ = service;
+    served = service;
     const std::string file = FileStem(service->file()) + ".sql";
-    server_ = std::make_unique<RunningServer>(tables, std::vector<EmbeddedText>{{file, stanzas}},
+    running = std::make_unique<RunningServer>(tables, std::vector<EmbeddedText>{{file, stanzas}},
                                               std::vector{service});
   }
-  static void TearDownTestSuite() { server_.reset(); }
+  static void TearDownTestSuite() { running.reset(); }
 
-  static RunningServer& server() { return *server_; }
-  static const Database& database() { return server_->database(); }
+  static RunningServer& server() { return *running; }
+  static const Database& database() { return running->database(); }
 
   static std::unique_ptr<google::protobuf::Message> Parse(const google::protobuf::Descriptor* type,
                                                           const std::string& text) {
@@ -42,14 +42,14 @@ class OperationFixture : public ::testing::Test {
   }
 
   static std::string PathOf(const std::string& method) {
-    return "/" + service_->full_name() + "/" + method;
+    return "/" + served->full_name() + "/" + method;
   }
 
   /// Calls a method; `response` is filled when that succeeds. What it refuses must tell nothing.
   static grpc::Status Call(const std::string& method, const std::string& request,
                            google::protobuf::Message* response) {
-    const auto* type = service_->FindMethodByName(method)->input_type();
-    const grpc::Status status = server_->Call(PathOf(method), *Parse(type, request), response);
+    const auto* type = served->FindMethodByName(method)->input_type();
+    grpc::Status status = running->Call(PathOf(method), *Parse(type, request), response);
     if (!status.ok()) ExpectNothingTold(status);
     return status;
   }
@@ -58,7 +58,7 @@ class OperationFixture : public ::testing::Test {
   static void ExpectAnswer(const std::string& method, const std::string& request,
                            const std::string& expected) {
     SCOPED_TRACE(method + " {" + request + "}");
-    const auto* type = service_->FindMethodByName(method)->output_type();
+    const auto* type = served->FindMethodByName(method)->output_type();
     const auto wanted = Parse(type, expected);
     const auto got = Parse(type, "");
     const grpc::Status status = Call(method, request, got.get());
@@ -81,7 +81,7 @@ class OperationFixture : public ::testing::Test {
     const ErrorDetails details = DetailsOf(status);
     EXPECT_EQ(details.info.reason(), reason) << status.error_message();
     EXPECT_EQ(WhereOf(details), where) << status.error_message();
-    const std::string operation = service_->name() + "/" + method;
+    const std::string operation = served->name() + "/" + method;
     EXPECT_EQ(details.info.metadata().at("operation"), operation);
   }
 
@@ -111,15 +111,15 @@ class OperationFixture : public ::testing::Test {
     const std::string told = status.error_message() + "\n" + details.info.DebugString() +
                              details.bad_request.DebugString();
     // SQL, tables, values, and five characters that could be an SQLSTATE.
-    static const std::regex secret(
+    static const std::regex kSecret(
         R"(select|insert|update |delete|hidden_|hush|\$\d|syntax|relation|operator|\b\d[0-9A-Z]{4}\b)",
         std::regex::icase);
-    EXPECT_FALSE(std::regex_search(told, secret)) << told;
+    EXPECT_FALSE(std::regex_search(told, kSecret)) << told;
     EXPECT_LT(details.info.metadata_size(), 4) << told;
   }
 
-  inline static const google::protobuf::ServiceDescriptor* service_ = nullptr;
-  inline static std::unique_ptr<RunningServer> server_;
+  inline static const google::protobuf::ServiceDescriptor* served = nullptr;
+  inline static std::unique_ptr<RunningServer> running;
 };
 
 }  // namespace twi::testing
