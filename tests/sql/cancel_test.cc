@@ -50,15 +50,15 @@ TEST_F(CancelTest, NoneHitsAnotherStatement) {
   int neighbours = 0;
   for (int begun = 0; cancelled < cancels; ++begun) {
     ASSERT_LT(begun, 20 * cancels) << "hardly anything is cancelled";
-    // Four are cancelled somewhere in their run, and two about when they end by themselves. Behind
+    // Four are cancelled somewhere in their run, and four about when they end by themselves. Behind
     // them stand more than there are connections, so that each runs where one was cancelled.
     std::vector<std::unique_ptr<Execution>> victims;
     for (int i = 0; i < 4; ++i) {
       const microseconds timeout(std::uniform_int_distribution(1000, 6000)(random));
       victims.push_back(BeginOne(kEndless, timeout));
     }
-    for (int i = 0; i < 2; ++i) {
-      const microseconds timeout(std::uniform_int_distribution(6000, 7500)(random));
+    for (int i = 0; i < 4; ++i) {
+      const microseconds timeout(std::uniform_int_distribution(6000, 9000)(random));
       victims.push_back(BeginOne(kBrief, timeout));
     }
     const auto others = Begin(kBrief, Range(0, 10));
