@@ -1,8 +1,12 @@
 #include "sql/connection.h"
 
+#include <fcntl.h>
 #include <libpq-fe.h>
 
+#include <array>
 #include <asio/post.hpp>
+#include <asio/steady_timer.hpp>
+#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,19 +24,83 @@ DatabaseError ErrorOf(const PGresult* result) {
           Field(result, PG_DIAG_CONSTRAINT_NAME), Field(result, PG_DIAG_COLUMN_NAME)};
 }
 
-/// What every connection of ours is, whatever the role's or the database's defaults say.
-std::string SessionSettings(const ConnectionOptions& options) {
-  return absl::StrCat(
-      "set default_transaction_isolation = 'read committed';"
-      "set default_transaction_read_only = ",
-      options.read_only ? "on" : "off",
-      ";set default_transaction_deferrable = off;"
-      "set timezone = 'UTC';set statement_timeout = 0;set client_encoding = 'UTF8';"
-      // Values within json are text.
-      "set bytea_output = 'hex';set extra_float_digits = 1;"
-      "set lock_timeout = ",
-      absl::ToInt64Milliseconds(options.lock_timeout));
+/// The server does not have the statement any more, or its rows would be of other types than those
+/// it was prepared for. Messages are in the server's language, functions are not.
+bool IsStale(const PGresult* result, const DatabaseError& error) {
+  return error.sqlstate == "26000" ||
+         (error.sqlstate == "0A000" &&
+          Field(result, PG_DIAG_SOURCE_FUNCTION) == "RevalidateCachedQuery");
 }
+
+/// What every connection of ours is, whatever the role's or the database's defaults say. Not
+/// options of the start-up: PgBouncer refuses those.
+Statement SessionSettings(const ConnectionOptions& options) {
+  const std::pair<const char*, std::string> settings[] = {
+      {"default_transaction_isolation", "read committed"},
+      {"default_transaction_read_only", options.read_only ? "on" : "off"},
+      {"default_transaction_deferrable", "off"},
+      {"timezone", "UTC"},
+      {"client_encoding", "UTF8"},
+      // Values within json are text.
+      {"bytea_output", "hex"},
+      {"extra_float_digits", "1"},
+      {"statement_timeout", "0"},
+      {"lock_timeout", absl::StrCat(absl::ToInt64Milliseconds(options.lock_timeout))},
+      {"idle_in_transaction_session_timeout",
+       absl::StrCat(absl::ToInt64Milliseconds(options.idle_in_transaction))}};
+  std::string text = "select";
+  for (const auto& [name, value] : settings) {
+    absl::StrAppend(&text, text.back() == ')' ? "," : "", " set_config('", name, "', '", value,
+                    "', false)");
+  }
+  return {"twi_data_settings", text};
+}
+
+// What undoes all that a statement can leave behind, but for the settings, which come last.
+const Statement kReset[] = {{"twi_data_reset_user", "reset session authorization"},
+                            {"twi_data_reset_role", "reset role"},
+                            {"twi_data_reset_all", "reset all"},
+                            {"twi_data_unlisten", "unlisten *"},
+                            {"twi_data_unlock", "select pg_advisory_unlock_all()"},
+                            {"twi_data_close", "close all"},
+                            {"twi_data_discard_temp", "discard temp"},
+                            {"twi_data_discard_sequences", "discard sequences"}};
+
+std::chrono::steady_clock::time_point WornAt(absl::Duration lifetime) {
+  std::random_device random;
+  const double jitter = std::uniform_real_distribution(0.0, 0.1)(random);
+  return std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(lifetime * (1 - jitter));
+}
+
+// How long the server has to let go of a connection.
+constexpr std::chrono::seconds kLeave{1};
+
+/// A socket of which we wait for the other end to close.
+struct LeftSocket : std::enable_shared_from_this<LeftSocket> {
+  LeftSocket(asio::any_io_executor executor, int descriptor, std::function<void()> done)
+      : socket(executor, descriptor), timer(executor), gone(std::move(done)) {}
+
+  void Wait() {
+    timer.expires_after(kLeave);
+    timer.async_wait([self = shared_from_this()](const std::error_code& error) {
+      if (!error) self->socket.cancel();
+    });
+    Read();
+  }
+  void Read() {
+    socket.async_read_some(asio::buffer(bytes),
+                           [self = shared_from_this()](const std::error_code& error, size_t) {
+                             if (!error) return self->Read();
+                             self->timer.cancel();
+                             self->gone();
+                           });
+  }
+
+  asio::posix::stream_descriptor socket;
+  asio::steady_timer timer;
+  const std::function<void()> gone;
+  std::array<char, 256> bytes;
+};
 
 }  // namespace
 
@@ -49,12 +117,13 @@ absl::StatusOr<std::shared_ptr<Connection>> Connection::Open(const ConnectionOpt
       "5",          "2",    "2", "10000", timeout.c_str(), "twi-data", options.dsn.c_str(),
       "read-write", nullptr};
   PGconn* raw = PQconnectdbParams(keywords, values, /*expand_dbname=*/1);
-  std::shared_ptr<Connection> connection(new Connection(raw, loop));
+  std::shared_ptr<Connection> connection(new Connection(raw, loop, options));
   if (PQstatus(raw) != CONNECTION_OK) {
     return Error(absl::StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", PQerrorMessage(raw));
   }
-  PGresult* configured = PQexec(raw, SessionSettings(options).c_str());
-  const bool ok = PQresultStatus(configured) == PGRES_COMMAND_OK;
+  PQsetNoticeReceiver(raw, TakeNotice, connection.get());
+  PGresult* configured = PQexec(raw, connection->settings_.text.c_str());
+  const bool ok = PQresultStatus(configured) == PGRES_TUPLES_OK;
   PQclear(configured);
   if (!ok || PQsetnonblocking(raw, 1) != 0 || PQenterPipelineMode(raw) != 1) {
     return Error(absl::StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", PQerrorMessage(raw));
@@ -62,8 +131,11 @@ absl::StatusOr<std::shared_ptr<Connection>> Connection::Open(const ConnectionOpt
   return connection;
 }
 
-Connection::Connection(PGconn* connection, asio::io_context& loop)
-    : connection_(connection), socket_(loop) {}
+Connection::Connection(PGconn* connection, asio::io_context& loop, const ConnectionOptions& options)
+    : connection_(connection),
+      socket_(loop),
+      settings_(SessionSettings(options)),
+      worn_at_(WornAt(options.lifetime)) {}
 
 Connection::~Connection() { Close(); }
 
@@ -82,15 +154,52 @@ void Connection::Close() {
   PQfinish(std::exchange(connection_, nullptr));
 }
 
-bool Connection::idle() const {
-  return connection_ != nullptr && PQtransactionStatus(connection_) == PQTRANS_IDLE;
+void Connection::Leave(std::function<void()> gone) {
+  // A second descriptor outlives the end of libpq's, so that the server's own end is seen: a server
+  // process counts until it is gone.
+  const int end = connection_ == nullptr ? -1 : fcntl(PQsocket(connection_), F_DUPFD_CLOEXEC, 0);
+  Close();
+  if (end < 0) return asio::post(socket_.get_executor(), std::move(gone));
+  std::make_shared<LeftSocket>(socket_.get_executor(), end, std::move(gone))->Wait();
+}
+
+Connection::Transaction Connection::transaction() const {
+  switch (PQtransactionStatus(connection_)) {
+    case PQTRANS_IDLE:
+      return Transaction::kNone;
+    case PQTRANS_INERROR:
+      return Transaction::kFailed;
+    default:
+      return Transaction::kOpen;
+  }
+}
+
+std::string Connection::NameOf(const Statement& statement, int generation) const {
+  if (generation == 0 || statement.name.empty()) return statement.name;
+  // PostgreSQL tells names apart by their first 63 bytes.
+  return absl::StrCat("~", generation, " ", statement.name).substr(0, 63);
+}
+
+void Connection::Forget(const Statement& statement, const DatabaseError& error) {
+  ++generation_;
+  prepared_.erase(&statement);
+  // Who took one from us took them all.
+  if (error.sqlstate == "26000") prepared_.clear();
 }
 
 void Connection::Send(const Statement& statement, const Parameters& parameters) {
   if (broken_) return;
   bool ok = true;
-  if (prepared_.insert(&statement).second) {
-    ok = PQsendPrepare(connection_, statement.name.c_str(), statement.text.c_str(), 0, nullptr);
+  bool fresh = true;
+  int generation = generation_;
+  if (!statement.name.empty()) {
+    const auto [prepared, inserted] = prepared_.try_emplace(&statement, generation);
+    fresh = inserted;
+    generation = prepared->second;
+  }
+  const std::string name = NameOf(statement, generation);
+  if (fresh) {
+    ok = PQsendPrepare(connection_, name.c_str(), statement.text.c_str(), 0, nullptr);
     answers_.push_back({Expected::kPrepare, &statement});
   }
   constexpr int kInline = 16;
@@ -108,8 +217,8 @@ void Connection::Send(const Statement& statement, const Parameters& parameters) 
     lengths[i] = static_cast<int>(parameters.value(i).size());
     formats[i] = 1;
   }
-  ok = ok && PQsendQueryPrepared(connection_, statement.name.c_str(), count, values, lengths,
-                                 formats, /*resultFormat=*/1);
+  ok = ok && PQsendQueryPrepared(connection_, name.c_str(), count, values, lengths, formats,
+                                 /*resultFormat=*/1);
   answers_.push_back({Expected::kExecution, &statement});
   if (!ok) PostBreak();
 }
@@ -118,6 +227,12 @@ void Connection::Sync() {
   if (broken_) return;
   answers_.push_back({Expected::kSync, nullptr});
   if (!PQpipelineSync(connection_)) PostBreak();
+}
+
+void Connection::Reset() {
+  for (const Statement& statement : kReset) Send(statement, {});
+  Send(settings_, {});
+  Sync();
 }
 
 void Connection::Flush() {
@@ -173,7 +288,18 @@ void Connection::Receive() {
       Take(result);
     }
   }
-  if (!broken_ && PQstatus(connection_) != CONNECTION_OK) Break();
+  if (!broken_ && PQstatus(connection_) != CONNECTION_OK) return Break();
+  if (!broken_ && answers_.empty()) ReceiveUnasked();
+}
+
+void Connection::ReceiveUnasked() {
+  while (PGnotify* notification = PQnotifies(connection_)) PQfreemem(notification);
+}
+
+void Connection::TakeNotice(void* connection, const PGresult* notice) {
+  const std::string severity = Field(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+  if (severity != "FATAL" && severity != "PANIC") return;
+  static_cast<Connection*>(connection)->farewell_ = ErrorOf(notice);
 }
 
 void Connection::Take(PGresult* result) {
@@ -203,6 +329,10 @@ void Connection::Take(PGresult* result) {
       break;
   }
   DatabaseError error = ErrorOf(result);
+  if (answer.expected == Expected::kExecution && IsStale(result, error)) {
+    error.stale = true;
+    Forget(*answer.statement, error);
+  }
   if (PQstatus(connection_) != CONNECTION_OK) return;  // Receive breaks, with libpq's own message.
   if (answer.expected == Expected::kSync) {
     sync_failed_ = true;
@@ -222,7 +352,8 @@ void Connection::PostBreak() {
 
 void Connection::Break() {
   if (broken_) return;
-  DatabaseError error{"", PQerrorMessage(connection_), "", ""};
+  DatabaseError error = std::move(farewell_);
+  if (error.message.empty()) error.message = PQerrorMessage(connection_);
   Listener* listener = listener_;
   Close();
   if (listener != nullptr) listener->OnBroken(std::move(error));

@@ -2,13 +2,14 @@
 
 #include <asio/io_context.hpp>
 #include <asio/posix/stream_descriptor.hpp>
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 
-#include "absl/container/flat_hash_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "sql/errors.h"
@@ -17,6 +18,7 @@
 #include "sql/statement.h"
 
 struct pg_conn;
+struct pg_result;
 
 namespace twi::sql {
 
@@ -28,6 +30,10 @@ struct ConnectionOptions {
   bool read_only = false;
   /// How long a statement waits for a lock; zero: as long as it may run.
   absl::Duration lock_timeout;
+  /// How long a transaction may lie idle before the database ends it, and the connection with it.
+  absl::Duration idle_in_transaction = absl::Seconds(30);
+  /// After which a connection is worn, less up to a tenth: they are not to wear out together.
+  absl::Duration lifetime = absl::Minutes(30);
 };
 
 /// One connection in pipeline mode: statements are sent without waiting for answers, which come in
@@ -47,7 +53,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     /// The Sync is through: what ran since the one before is committed, unless `error` is set: it
     /// failed at the commit, as a deferred constraint does.
     virtual void OnSync(const DatabaseError* error) = 0;
-    /// The connection is lost; no further call comes. Outstanding statements have no answer.
+    /// The connection is lost; no further call comes. Outstanding statements have no answer. The
+    /// error has a state when nothing was outstanding and the server said why it ended.
     virtual void OnBroken(DatabaseError error) = 0;
   };
 
@@ -62,11 +69,21 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Listen(Listener* listener);
   /// No answer is heard any more and the socket is closed.
   void Close();
+  /// The same, and calls `gone` on the loop's thread once the server has let go of the connection,
+  /// too, or has not for a second.
+  void Leave(std::function<void()> gone);
 
-  /// Queues one execution; prepares the statement before its first.
+  /// Queues one execution; prepares the statement before its first. One without a name is prepared
+  /// each time, and may go when its answer is there.
+  ///
+  /// A statement whose preparation turns out to be lost, or made for rows of another type, fails
+  /// with a `stale` error and is prepared anew when it is sent the next time.
   void Send(const Statement& statement, const Parameters& parameters);
   /// Ends a transaction of statements: they commit together or not at all.
   void Sync();
+  /// Queues what undoes everything that statements may have left behind in the session, in one
+  /// transaction. REQUIRES: outside any transaction.
+  void Reset();
   /// Puts what was queued on the wire.
   void Flush();
 
@@ -74,9 +91,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// it blocks until the server has taken the cancel, and stays usable when the connection is gone.
   std::function<void()> PrepareCancel() const;
 
-  /// Outside any transaction, as it must be after each Sync.
-  bool idle() const;
+  /// What holds after a Sync.
+  enum class Transaction { kNone, kOpen, kFailed };
+  Transaction transaction() const;
+  bool idle() const { return connection_ != nullptr && transaction() == Transaction::kNone; }
   bool broken() const { return broken_; }
+  /// It has reached its lifetime.
+  bool worn() const { return std::chrono::steady_clock::now() >= worn_at_; }
 
  private:
   enum class Expected { kPrepare, kExecution, kSync };
@@ -85,11 +106,17 @@ class Connection : public std::enable_shared_from_this<Connection> {
     const Statement* statement;
   };
 
-  Connection(pg_conn* connection, asio::io_context& loop);
+  Connection(pg_conn* connection, asio::io_context& loop, const ConnectionOptions& options);
 
   void WaitReadable();
   void WaitWritable();
   void Receive();
+  /// Takes what the server says unasked. Its last words are kept.
+  void ReceiveUnasked();
+  static void TakeNotice(void* connection, const pg_result* notice);
+  /// The name that the connection has the statement prepared under, or will have.
+  std::string NameOf(const Statement& statement, int generation) const;
+  void Forget(const Statement& statement, const DatabaseError& error);
   /// Handles one result of the answer that is due.
   void Take(pg_result* result);
   void Break();
@@ -99,7 +126,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::posix::stream_descriptor socket_;
   Listener* listener_ = nullptr;
   std::deque<Answer> answers_;
-  absl::flat_hash_set<const Statement*> prepared_;
+  /// The generation that each prepared statement's name is of. A name that was lost or outdated is
+  /// not used again, as the server may still have it.
+  absl::flat_hash_map<const Statement*, int> prepared_;
+  int generation_ = 0;
+  /// Makes the session what `options` say.
+  const Statement settings_;
+  const std::chrono::steady_clock::time_point worn_at_;
+  /// What the server said at last while nothing was outstanding.
+  DatabaseError farewell_;
   /// The answer due next has had a result; the NULL that ends it is to come.
   bool answered_ = false;
   /// A preparation failed; the execution behind it, which the server skips, is told of the error.

@@ -37,7 +37,7 @@ constexpr Rule kRules[] = {
      "concurrent changes; try again"},
     {"40P01", StatusCode::kAborted, "DEADLOCK", Retry::kStatement,
      "transactions waited for each other; try again"},
-    {"40003", StatusCode::kUnknown, "OUTCOME_UNKNOWN", Retry::kConnection,
+    {"40003", StatusCode::kUnknown, "OUTCOME_UNKNOWN", Retry::kNever,
      "the write may have been done or not"},
     {"40", StatusCode::kAborted, "SERIALIZATION_FAILURE", Retry::kStatement,
      "concurrent changes; try again"},
@@ -45,9 +45,9 @@ constexpr Rule kRules[] = {
      "a row is locked by another transaction; try again"},
     {"57014", StatusCode::kDeadlineExceeded, "DEADLINE_EXCEEDED", Retry::kNever,
      "the statement took too long"},
-    {"57P", StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", Retry::kConnection,
+    {"57P", StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", Retry::kNever,
      "the database is not available"},
-    {"08", StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", Retry::kConnection,
+    {"08", StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", Retry::kNever,
      "the database is not available"},
     {"53", StatusCode::kResourceExhausted, "DATABASE_EXHAUSTED", Retry::kNever,
      "the database has no connection, memory or disk left"},
@@ -55,6 +55,10 @@ constexpr Rule kRules[] = {
      "the request is too complex for the database"},
     {"25006", StatusCode::kFailedPrecondition, "READ_ONLY", Retry::kNever,
      "the database is read only"},
+    {"25P02", StatusCode::kAborted, "SERIALIZATION_FAILURE", Retry::kNever,
+     "the transaction had failed before; try again"},
+    {"25P03", StatusCode::kAborted, "TRANSACTION_IDLE", Retry::kNever,
+     "the transaction was idle for too long and was rolled back; try again"},
     {"42501", StatusCode::kPermissionDenied, "PERMISSION_DENIED", Retry::kNever,
      "the database refuses this to the server's role"},
     {"28", StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", Retry::kNever,
@@ -66,7 +70,7 @@ constexpr Rule kRules[] = {
      "the schema is not the one that the server was built for"},
     {"0A000", StatusCode::kFailedPrecondition, "SCHEMA_MISMATCH", Retry::kNever,
      "the schema is not the one that the server was built for"},
-    {"26", StatusCode::kFailedPrecondition, "SCHEMA_MISMATCH", Retry::kConnection,
+    {"26", StatusCode::kFailedPrecondition, "SCHEMA_MISMATCH", Retry::kStatement,
      "a prepared statement is gone"},
     {"P0001", StatusCode::kFailedPrecondition, "CONSTRAINT_VIOLATED", Retry::kNever,
      "a rule of the database refuses this"},
@@ -75,7 +79,7 @@ constexpr Rule kRules[] = {
 };
 
 // No state at all.
-constexpr Rule kBroken = {"", StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", Retry::kConnection,
+constexpr Rule kBroken = {"", StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", Retry::kNever,
                           "the connection to the database broke"};
 
 const Rule& RuleOf(std::string_view sqlstate) {
@@ -105,6 +109,14 @@ absl::Status TooLate() {
 
 absl::Status GaveUp() { return Error(StatusCode::kCancelled, "CANCELLED", "the caller gave up"); }
 
+absl::Status DatabaseUnavailable() {
+  return Error(StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", "the database is not available");
+}
+
+absl::Status ShuttingDown() {
+  return Error(StatusCode::kUnavailable, "SHUTTING_DOWN", "the server is shutting down");
+}
+
 std::string Reason(const absl::Status& status) {
   auto payload = status.GetPayload(ToAbsl(kReasonUrl));
   return payload ? std::string(*payload) : "";
@@ -128,6 +140,6 @@ absl::Status DatabaseError::ToStatus() const {
   return Error(rule.code, rule.reason, rule.message, facts);
 }
 
-Retry DatabaseError::retry() const { return RuleOf(sqlstate).retry; }
+Retry DatabaseError::retry() const { return stale ? Retry::kStatement : RuleOf(sqlstate).retry; }
 
 }  // namespace twi::sql

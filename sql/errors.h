@@ -9,11 +9,11 @@
 
 namespace twi::sql {
 
-/// Whether a failed statement may be run again without its caller's doing.
+/// Whether a statement of ours that failed, and so was rolled back, may run again without its
+/// caller's doing.
 enum class Retry {
   kNever,
-  kStatement,   ///< The transaction was rolled back: a statement of ours may run again.
-  kConnection,  ///< The connection is gone or refuses work: elsewhere, when the outcome is known.
+  kStatement,  ///< It failed for a reason that passes.
 };
 
 /// What a failure is to callers: a code, a reason (a value of proto ErrorReason without its prefix)
@@ -31,6 +31,9 @@ void AddFact(absl::Status* status, std::string_view name, std::string value);
 absl::Status TooLate();
 /// CANCELLED: nobody waits for the answer any more.
 absl::Status GaveUp();
+/// UNAVAILABLE: the database is down, or the server ends.
+absl::Status DatabaseUnavailable();
+absl::Status ShuttingDown();
 
 /// The reason of an error made by Error, or "" when it has none.
 std::string Reason(const absl::Status& status);
@@ -40,10 +43,13 @@ std::vector<std::pair<std::string, std::string>> Facts(const absl::Status& statu
 
 /// What the database said of a failed statement; all of it for the log, little of it for callers.
 struct DatabaseError {
-  std::string sqlstate;  ///< Five characters; "" when the connection broke.
-  std::string message;   ///< Primary message in the server's words: for logs only.
+  /// Five characters; "" when the connection broke and the server did not say why.
+  std::string sqlstate;
+  std::string message;  ///< Primary message in the server's words: for logs only.
   std::string constraint;
   std::string column;
+  /// The connection had lost its preparation of the statement, which was not run.
+  bool stale = false;
 
   /// The status that callers see.
   absl::Status ToStatus() const;

@@ -1,14 +1,18 @@
 #include "sql/execution.h"
 
+#include <utility>
+
 namespace twi::sql {
 
+absl::Status Awaited(Clock::time_point deadline, const std::atomic<bool>* cancelled) {
+  if (cancelled != nullptr && cancelled->load(std::memory_order_relaxed)) return GaveUp();
+  return Clock::now() < deadline ? absl::OkStatus() : TooLate();
+}
+
 bool Execution::Expire() {
-  if (abandoned()) {
-    status = GaveUp();
-    return true;
-  }
-  if (Clock::now() < deadline) return false;
-  status = TooLate();
+  absl::Status awaited = Awaited(deadline, cancelled);
+  if (awaited.ok()) return false;
+  status = std::move(awaited);
   return true;
 }
 
@@ -19,13 +23,17 @@ void Execution::Fail(const DatabaseError& error) {
   database_message = error.message;
 }
 
+void Execution::FailUnknown(const DatabaseError& error) {
+  Fail(error);
+  status = Error(absl::StatusCode::kUnknown, "OUTCOME_UNKNOWN",
+                 "the connection to the database broke after the write was sent; it may have "
+                 "been done");
+}
+
 bool Execution::SurvivesBreak(const DatabaseError& error) {
   rows = Rows();
   if (!statement->read_only && !idempotent) {
-    Fail(error);
-    status = Error(absl::StatusCode::kUnknown, "OUTCOME_UNKNOWN",
-                   "the connection to the database broke after the write was sent; it may have "
-                   "been done");
+    FailUnknown(error);
     return false;
   }
   if (may_run_again()) return true;

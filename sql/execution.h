@@ -16,6 +16,10 @@ namespace twi::sql {
 
 using Clock = std::chrono::steady_clock;
 
+/// OK while somebody waits for an answer; CANCELLED when the caller gave up, DEADLINE_EXCEEDED when
+/// it is too late. `cancelled` may be null.
+absl::Status Awaited(Clock::time_point deadline, const std::atomic<bool>* cancelled);
+
 /// One run of a statement for one caller: what to run, and what came of it. It belongs to the
 /// caller, who keeps it alive until `done` was called.
 struct Execution {
@@ -55,6 +59,8 @@ struct Execution {
   /// True, with its status set, when it is abandoned or its deadline has passed.
   bool Expire();
   void Fail(const DatabaseError& error);
+  /// It was a write, and the connection broke before it was answered.
+  void FailUnknown(const DatabaseError& error);
   /// It ran when the connection broke. True when it may run again; else it has its status: a write
   /// that is not idempotent may have been done.
   bool SurvivesBreak(const DatabaseError& error);

@@ -98,6 +98,24 @@ void Lane::Attach(std::shared_ptr<Connection> connection) {
   Start();
 }
 
+void Lane::Replace(std::shared_ptr<Connection> connection, Retired retired) {
+  replacement_ = std::move(connection);
+  retired_ = std::move(retired);
+  Start();
+}
+
+void Lane::TakeReplacement() {
+  std::shared_ptr<Connection> old = std::move(connection_);
+  const Retired retired = std::exchange(retired_, nullptr);
+  Attach(std::exchange(replacement_, nullptr));
+  retired(std::move(old));
+}
+
+void Lane::Lose(DatabaseError error) {
+  if (replacement_) return TakeReplacement();
+  lost_(std::move(error));
+}
+
 void Lane::Refuse(const absl::Status& status) {
   Callers refused;
   for (const Callers& callers : again_)
@@ -118,10 +136,12 @@ void Lane::Refuse(const absl::Status& status) {
 void Lane::Close() {
   if (connection_) connection_->Close();
   connection_.reset();
+  if (replacement_) std::exchange(replacement_, nullptr)->Close();
   for (Execution* execution : GiveUp({"", "the lane was closed", "", ""})) execution->done();
 }
 
 void Lane::Start() {
+  if (replacement_ && batch_.empty()) return TakeReplacement();
   if (!connection_ || !batch_.empty()) return;
   batch_ = Next();
   busy_ = !batch_.empty();
@@ -195,6 +215,8 @@ void Lane::OnRows(Rows rows) {
 }
 
 void Lane::OnError(DatabaseError error) {
+  // Set again before the next batch.
+  if (setting_timeout_) timeout_ = std::chrono::milliseconds(0);
   if (setting_timeout_) return;
   failed_ = position_++;
   error_ = std::move(error);
@@ -217,8 +239,8 @@ void Lane::OnSync(const DatabaseError* error) {
     answered = CallersOf(batch);
   }
   if (!connection_->idle()) {
-    Close();
-    lost_({"", "the connection came out of a batch inside a transaction", "", ""});
+    std::exchange(connection_, nullptr)->Close();
+    Lose({"", "the connection came out of a batch inside a transaction", "", ""});
   }
   // The database works on the next batch while this one's callers are answered.
   Start();
@@ -276,7 +298,7 @@ void Lane::Judge(const Unit& culprit, const DatabaseError& error, bool alone, Ca
   // or not at all, beside the lane, which goes on with the others meanwhile. Reads do not see one
   // another.
   if (!alone && kind_ == Kind::kWrite) return alone_(caller);
-  if (!alone) conduct_.Failed(caller->statement);
+  if (!alone && !error.stale) conduct_.Failed(caller->statement);
   if (error.retry() == Retry::kStatement && caller->may_run_again()) return RunAgain({caller});
   caller->Fail(error);
   answered->push_back(caller);
@@ -297,7 +319,7 @@ void Lane::RunAgainHalved(const Callers& callers) {
 void Lane::OnBroken(DatabaseError error) {
   connection_.reset();
   Callers answered = GiveUp(error);
-  lost_(std::move(error));
+  Lose(std::move(error));
   for (Execution* execution : answered) execution->done();
 }
 

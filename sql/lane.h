@@ -49,6 +49,12 @@ class Lane : private Connection::Listener {
   bool busy() const { return busy_; }
 
   void Attach(std::shared_ptr<Connection> connection);
+  /// Goes over to another connection between two batches; `retired` then gets the present one, or
+  /// null when that was lost before.
+  using Retired = std::function<void(std::shared_ptr<Connection>)>;
+  void Replace(std::shared_ptr<Connection> connection, Retired retired);
+  /// The present connection has reached its lifetime.
+  bool worn() const { return connection_ != nullptr && connection_->worn(); }
   /// Answers everything that waits with `status`, and whatever is submitted until the next Attach.
   void Refuse(const absl::Status& status);
   /// Closes the connection; its batch is answered, or waits with the rest for Attach or Refuse.
@@ -66,6 +72,9 @@ class Lane : private Connection::Listener {
 
   /// Sends the next batch, if the lane is free and anything waits.
   void Start();
+  /// Without a connection it goes over to the replacement or asks for another.
+  void Lose(DatabaseError error);
+  void TakeReplacement();
   /// The next batch: one that runs again, or what has gathered.
   Batch Next();
   /// Sends the statement_timeout that `batch` needs, when it is another one.
@@ -90,6 +99,9 @@ class Lane : private Connection::Listener {
   const std::function<void(Execution*)> alone_;
   const std::function<void(DatabaseError)> lost_;
   std::shared_ptr<Connection> connection_;
+  /// What takes its place at the next batch.
+  std::shared_ptr<Connection> replacement_;
+  Retired retired_;
 
   mutable std::mutex mutex_;
   /// What waits. Guarded by mutex_.

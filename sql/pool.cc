@@ -7,40 +7,38 @@
 #include <asio/thread_pool.hpp>
 #include <condition_variable>
 #include <mutex>
-#include <random>
+#include <ranges>
 #include <thread>
+#include <vector>
 
+#include "sql/connector.h"
 #include "sql/lane.h"
-#include "sql/solo.h"
-#include "sql/text.h"
+#include "sql/lender.h"
 
 namespace twi::sql {
 namespace {
 
-constexpr std::chrono::milliseconds kFirstPause{20};
-// A database that is back serves again within a second: with 500 ms the worst of 40 restarts was
-// 593 ms.
-constexpr std::chrono::milliseconds kLongestPause{250};
-// More at once would stampede a database that has just come back.
-constexpr int kConnectsAtOnce = 2;
-
-// One for reads and one for writes.
-constexpr int kLanes = 2;
-
-// Connections that neither lanes nor those that run alone take: for sessions of operators, and for
-// a second pair of lanes.
-constexpr int kSpare = 2;
+// Connections that sessions never take: two read lanes, the write lane, and the one that is to
+// replace one of them.
+constexpr int kReserved = 4;
 
 // A statement of a write batch that waits longer for a lock runs alone.
 constexpr absl::Duration kLaneLockTimeout = absl::Milliseconds(20);
 
-absl::Status Down() {
-  return Error(absl::StatusCode::kUnavailable, "DATABASE_UNAVAILABLE",
-               "the database is not available");
+ConnectionOptions ConnectionOptionsOf(const PoolOptions& options) {
+  return {.dsn = options.dsn,
+          .connect_timeout = options.connect_timeout,
+          .lock_timeout = absl::ZeroDuration(),
+          .idle_in_transaction = options.idle_in_transaction,
+          .lifetime = options.lifetime};
 }
 
-absl::Status ShuttingDown() {
-  return Error(absl::StatusCode::kUnavailable, "SHUTTING_DOWN", "the server is shutting down");
+Lender::Options LenderOptionsOf(const PoolOptions& options) {
+  const int most = std::max(1, options.max_connections - kReserved);
+  return {.connection = ConnectionOptionsOf(options),
+          .most = most,
+          .least = std::clamp(options.min_connections - options.read_lanes - 1, 0, most),
+          .idle = absl::ToChronoNanoseconds(options.idle)};
 }
 
 }  // namespace
@@ -49,45 +47,65 @@ class Pool::Core {
  public:
   explicit Core(PoolOptions options)
       : options_(std::move(options)), work_(asio::make_work_guard(loop_)) {
+    for (int i = 0; i < options_.read_lanes; ++i) {
+      lanes_.push_back(std::make_unique<Place>(*this, Lane::Kind::kRead));
+    }
+    lanes_.push_back(std::make_unique<Place>(*this, Lane::Kind::kWrite));
     thread_ = std::thread([this] { loop_.run(); });
     asio::post(loop_, [this] {
-      Open(read_);
-      Open(write_);
+      for (const auto& place : lanes_) Open(*place);
+      lender_.Start();
+      Tend();
     });
   }
 
   ~Core() { Stop(); }
 
+  /// The write lane, or the read lane with the least to do.
   Lane& LaneFor(const Execution& execution) {
-    return execution.statement->read_only ? *read_.lane : *write_.lane;
+    if (!execution.statement->read_only) return *lanes_.back()->lane;
+    if (options_.read_lanes == 1) return *lanes_.front()->lane;
+    const auto load = [](const auto& place) {
+      return place->lane->waiting() + static_cast<int>(place->lane->busy());
+    };
+    return *(*std::ranges::min_element(lanes_.begin(), lanes_.end() - 1, {}, load))->lane;
   }
+
+  Lender& lender() { return lender_; }
 
   absl::Status WaitConnected(absl::Duration timeout) {
     std::unique_lock lock(mutex_);
-    const bool connected = changed_.wait_for(lock, absl::ToChronoMilliseconds(timeout),
-                                             [this] { return connected_ == kLanes; });
-    if (connected) return absl::OkStatus();
-    return absl::UnavailableError(last_error_.empty() ? "the database did not answer in time"
-                                                      : last_error_);
+    if (changed_.wait_for(lock, absl::ToChronoMilliseconds(timeout), [this] { return Complete(); }))
+      return absl::OkStatus();
+    const std::string error = connector_.numbers().last_error;
+    return absl::UnavailableError(error.empty() ? "the database did not answer in time" : error);
   }
 
   bool connected() const {
     std::lock_guard lock(mutex_);
-    return connected_ == kLanes;
+    return Complete();
   }
 
   PoolNumbers numbers() const {
-    std::lock_guard lock(mutex_);
-    PoolNumbers numbers = numbers_;
-    int connections = connected_;
-    for (const Place* place : {&read_, &write_}) {
-      connections += place->solo.connections();
-      numbers.busy += place->lane->busy() + place->solo.busy();
-      numbers.waiting += place->lane->waiting() + place->solo.waiting();
-      numbers.lost += place->solo.broken();
+    const Lender::Numbers lent = lender_.numbers();
+    const Connector::Numbers opened = connector_.numbers();
+    PoolNumbers numbers;
+    numbers.connecting = opened.connecting;
+    numbers.opened = opened.opened;
+    numbers.closed_idle = lent.closed_idle;
+    numbers.closed_room = lent.closed_room;
+    numbers.closed_reset = lent.closed_reset;
+    numbers.busy = lent.busy;
+    numbers.waiting = lent.waiting;
+    for (const auto& place : lanes_) {
+      numbers.busy += place->lane->busy();
+      numbers.waiting += place->lane->waiting();
     }
+    std::lock_guard lock(mutex_);
+    numbers.closed_lifetime = lent.closed_lifetime + replaced_;
+    numbers.lost = lent.broken + lost_;
     // They are read one by one while they change.
-    numbers.idle = std::max(0, connections - numbers.busy);
+    numbers.idle = std::max(0, connected_ + lent.connections - numbers.busy);
     return numbers;
   }
 
@@ -95,89 +113,59 @@ class Pool::Core {
     if (!thread_.joinable()) return;
     asio::post(loop_, [this] {
       stopping_ = true;
-      for (Place* place : {&read_, &write_}) {
+      tend_.cancel();
+      for (const auto& place : lanes_) {
         place->pause.cancel();
         place->lane->Close();
         place->lane->Refuse(ShuttingDown());
-        place->solo.Refuse(ShuttingDown());
       }
+      lender_.Stop(ShuttingDown());
     });
-    connectors_.join();
+    connector_.Stop();
     cancellers_.join();
     work_.reset();
     thread_.join();
   }
 
  private:
-  /// A lane and the efforts to keep it connected, and what runs beside it. On the loop's thread.
+  /// A lane and the efforts to keep it connected. On the loop's thread.
   struct Place {
     Place(Core& core, Lane::Kind kind)
-        : connection{core.options_.dsn, core.options_.connect_timeout, kind == Lane::Kind::kRead,
-                     absl::ZeroDuration()},
+        : connection(ConnectionOptionsOf(core.options_)),
           lane(std::make_unique<Lane>(
               kind, core.options_.batch, core.loop_, core.conduct_,
-              [this](Execution* execution) { solo.Run(execution); },
+              [&core](Execution* execution) { core.lender_.Run(execution); },
               [&core, this](const DatabaseError& error) { core.Lost(*this, error); })),
-          solo({connection, (core.options_.max_connections - kLanes - kSpare) / 2}, core.loop_,
-               core.cancellers_, core.conduct_,
-               [&core](const ConnectionOptions& options, Solo::Opened opened) {
-                 core.Connect(options, std::move(opened));
-               }),
-          pause(core.loop_) {}
+          pause(core.loop_) {
+      connection.read_only = kind == Lane::Kind::kRead;
+      if (kind == Lane::Kind::kWrite) connection.lock_timeout = kLaneLockTimeout;
+    }
     ConnectionOptions connection;
     std::unique_ptr<Lane> lane;
-    Solo solo;
     asio::steady_timer pause;
-    std::chrono::milliseconds next_pause = kFirstPause;
+    Backoff backoff;
   };
 
-  /// Connects on a worker, as libpq blocks in its look-up of names at least.
-  void Connect(const ConnectionOptions& options, Solo::Opened opened) {
-    Count([](Core& core) { ++core.numbers_.connecting; });
-    asio::post(connectors_, [this, options, opened = std::move(opened)]() mutable {
-      auto connection = Connection::Open(options, loop_);
-      asio::post(loop_, [this, opened = std::move(opened), connection = std::move(connection)] {
-        Count([&](Core& core) {
-          --core.numbers_.connecting;
-          core.numbers_.opened += connection.ok();
-        });
-        if (!connection.ok()) {
-          options_.log("connecting failed", ToStd(connection.status().message()));
-        }
-        opened(connection);
-      });
-    });
-  }
-
   void Open(Place& place) {
-    ConnectionOptions options = place.connection;
-    if (!options.read_only) options.lock_timeout = kLaneLockTimeout;
-    Connect(options, [this, &place](absl::StatusOr<std::shared_ptr<Connection>> connection) {
-      Opened(place, std::move(connection));
-    });
+    connector_.Open(place.connection,
+                    [this, &place](absl::StatusOr<std::shared_ptr<Connection>> connection) {
+                      Opened(place, std::move(connection));
+                    });
   }
 
   void Opened(Place& place, absl::StatusOr<std::shared_ptr<Connection>> connection) {
-    const bool ok = connection.ok() && !stopping_;
-    Count([&](Core& core) {
-      core.connected_ += ok;
-      core.last_error_ = connection.ok() ? "" : std::string(connection.status().message());
-    });
     if (stopping_) {
       if (connection.ok()) (*connection)->Close();
       return;
     }
-    if (ok) {
-      place.next_pause = kFirstPause;
+    if (connection.ok()) {
+      place.backoff.Reset();
       options_.log("connected", "");
+      Count([](Core& core) { ++core.connected_; });
       return place.lane->Attach(*std::move(connection));
     }
-    place.lane->Refuse(Down());
-    // Jitter, so that the replicas of a service do not come in step.
-    place.pause.expires_after(place.next_pause / 2 +
-                              place.next_pause * std::uniform_int_distribution(0, 100)(random_) /
-                                  200);
-    place.next_pause = std::min(2 * place.next_pause, kLongestPause);
+    place.lane->Refuse(DatabaseUnavailable());
+    place.pause.expires_after(place.backoff.Next());
     place.pause.async_wait([this, &place](const std::error_code& error) {
       if (!error && !stopping_) Open(place);
     });
@@ -186,10 +174,47 @@ class Pool::Core {
   void Lost(Place& place, const DatabaseError& error) {
     Count([](Core& core) {
       --core.connected_;
-      ++core.numbers_.lost;
+      ++core.lost_;
     });
     options_.log("connection lost", error.message);
     if (!stopping_) Open(place);
+  }
+
+  /// Looks now and then whether a lane's connection is worn, and replaces it: one at a time.
+  void Tend() {
+    tend_.expires_after(std::min<std::chrono::nanoseconds>(
+        std::chrono::seconds(1), absl::ToChronoNanoseconds(options_.lifetime) / 4));
+    tend_.async_wait([this](const std::error_code& error) {
+      if (error || stopping_) return;
+      const auto worn =
+          std::ranges::find_if(lanes_, [](const auto& place) { return place->lane->worn(); });
+      if (worn != lanes_.end() && !replacing_) Replace(**worn);
+      Tend();
+    });
+  }
+
+  void Replace(Place& place) {
+    replacing_ = true;
+    connector_.Open(
+        place.connection, [this, &place](absl::StatusOr<std::shared_ptr<Connection>> connection) {
+          // A lane that was lost meanwhile has asked for a connection of its own.
+          if (!connection.ok() || stopping_ || !place.lane->connected()) {
+            if (connection.ok()) (*connection)->Close();
+            replacing_ = false;
+            return;
+          }
+          place.lane->Replace(*std::move(connection), [this](std::shared_ptr<Connection> old) {
+            Count([&](Core& core) { ++(old == nullptr ? core.lost_ : core.replaced_); });
+            if (old == nullptr) return void(replacing_ = false);
+            old->Leave([this] { replacing_ = false; });
+          });
+        });
+  }
+
+  /// REQUIRES: the caller holds mutex_.
+  bool Complete() const {
+    return connected_ == static_cast<int>(lanes_.size()) &&
+           lender_.numbers().connections >= LenderOptionsOf(options_).least;
   }
 
   template <typename Change>
@@ -201,23 +226,27 @@ class Pool::Core {
     changed_.notify_all();
   }
 
-  PoolOptions options_;
+  const PoolOptions options_;
   asio::io_context loop_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_;
-  asio::thread_pool connectors_{kConnectsAtOnce};
+  Connector connector_{loop_, options_.log};
   asio::thread_pool cancellers_{1};
   Conduct conduct_;
-  std::minstd_rand random_{std::random_device{}()};
+  Lender lender_{LenderOptionsOf(options_),      loop_, cancellers_, conduct_, connector_,
+                 [this] { Count([](Core&) {}); }};
+  /// Those for reads, then the one for writes.
+  std::vector<std::unique_ptr<Place>> lanes_;
+  asio::steady_timer tend_{loop_};
+  /// A replacement is under way, or what it replaced is not gone yet.
+  bool replacing_ = false;
   bool stopping_ = false;
-  Place read_{*this, Lane::Kind::kRead};
-  Place write_{*this, Lane::Kind::kWrite};
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  /// All guarded by mutex_.
-  PoolNumbers numbers_;
-  int connected_ = 0;
-  std::string last_error_;
+  // All guarded by mutex_:
+  int connected_ = 0;  ///< Lanes.
+  int64_t lost_ = 0;
+  int64_t replaced_ = 0;
 
   std::thread thread_;
 };
@@ -228,6 +257,7 @@ Pool::~Pool() = default;
 absl::Status Pool::WaitConnected(absl::Duration timeout) { return core_->WaitConnected(timeout); }
 bool Pool::connected() const { return core_->connected(); }
 bool Pool::Submit(Execution* execution) { return core_->LaneFor(*execution).Submit(execution); }
+bool Pool::Submit(Loan* loan) { return core_->lender().Submit(loan); }
 PoolNumbers Pool::numbers() const { return core_->numbers(); }
 void Pool::Stop() { core_->Stop(); }
 

@@ -11,7 +11,7 @@
 namespace twi::sql {
 
 /// A statement that connections prepare under its name, once each. It never changes and outlives
-/// them: they know it by its address.
+/// them: they know it by its address. One without a name is for one run.
 struct Statement {
   std::string name;  ///< At most 63 bytes: `QuotesService/GetQuote`.
   std::string text;  ///< With placeholders $1, $2, ….

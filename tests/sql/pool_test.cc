@@ -124,13 +124,13 @@ TEST_F(PoolTest, LostConnectionsAreOpenedAgain) {
       "select count(pg_terminate_backend(pid)) from pg_stat_activity "
       "where datname = current_database() and application_name = 'twi-data'";
   for (int round = 0; round < 3; ++round) {
-    EXPECT_EQ(database_.Value(kill), "2");
+    EXPECT_EQ(database_.Value(kill), "5");
     // What comes at once waits for the new connection.
     const auto reads = Run(kEcho, Range(0, 50));
     for (const auto& read : reads) EXPECT_TRUE(read->status.ok()) << read->status;
     ASSERT_TRUE(pool_->WaitConnected(absl::Seconds(10)).ok());
   }
-  EXPECT_EQ(pool_->numbers().lost, 6);
+  EXPECT_EQ(pool_->numbers().lost, 15);
 }
 
 TEST_F(PoolTest, AReadUnderWayWhenTheConnectionBreaksRunsAgain) {
@@ -179,6 +179,99 @@ TEST_F(PoolTest, WhatWouldWaitBeyondItsDeadlineIsRefusedAtOnce) {
   Wait();
   EXPECT_TRUE(patient[0]->status.ok()) << patient[0]->status;
   for (const auto& execution : waiting) EXPECT_TRUE(execution->status.ok());
+}
+
+TEST_F(PoolTest, TheLeastConnectionsAreOpenWhenItIsConnected) {
+  EXPECT_EQ(Connections(), 5);
+  Restart({.dsn = database_.dsn(), .min_connections = 9, .read_lanes = 2});
+  EXPECT_EQ(Connections(), 9);
+  // Two are in reserve.
+  Restart({.dsn = database_.dsn(), .max_connections = 8, .min_connections = 8});
+  EXPECT_EQ(Connections(), 6);
+}
+
+TEST_F(PoolTest, ReadsAreSharedOutToTheReadLanes) {
+  Restart({.dsn = database_.dsn(), .read_lanes = 2});
+  auto slow = Begin(kSleep, {1});
+  EXPECT_TRUE(Eventually([this] { return pool_->numbers().busy == 1; }));
+  const auto quick = Run(kEcho, Range(0, 100), std::chrono::seconds(60), /*besides=*/1);
+  for (const auto& read : quick) EXPECT_TRUE(read->status.ok());
+  EXPECT_EQ(Outstanding(), 1) << "the quick ones waited for the slow one";
+  Wait();
+}
+
+TEST_F(PoolTest, LanesChangeTheirWornConnectionsUnnoticed) {
+  Restart({.dsn = database_.dsn(),
+           .max_connections = 6,
+           .read_lanes = 1,
+           .lifetime = absl::Milliseconds(300)});
+  int most = 0;
+  int64_t next = 0;
+  for (int rounds = 0; pool_->numbers().closed_lifetime < 20 || rounds < 10; ++rounds) {
+    ASSERT_LT(rounds, 10000);
+    auto reads = Begin(kEcho, Range(0, 50));
+    const auto writes = Run(kInsert, Range(next, next + 50));
+    next += 50;
+    for (const auto& read : reads) {
+      EXPECT_TRUE(read->status.ok()) << read->status;
+      EXPECT_EQ(read->attempts, 1);
+    }
+    for (const auto& write : writes) EXPECT_TRUE(write->status.ok()) << write->status;
+    most = std::max(most, Connections());
+  }
+  EXPECT_EQ(Count(), std::to_string(next));
+  EXPECT_EQ(pool_->numbers().lost, 0);
+  EXPECT_LE(most, 6);
+  // All that were there at the beginning are gone.
+  EXPECT_TRUE(Eventually([this] {
+    return database_.Value(
+               "select count(*) from pg_stat_activity where datname = "
+               "current_database() and application_name = 'twi-data' and "
+               "backend_start < now() - interval '20 s'") == "0";
+  }));
+}
+
+TEST_F(PoolTest, StatementsThatTheConnectionHasLostArePreparedAnew) {
+  for (const bool read_only : {true, false}) {
+    const Statement forget = {"Test/Forget", "deallocate all", read_only};
+    const Statement& statement = read_only ? kEcho : kInsert;
+    Run(statement, Range(0, 40));
+    for (int64_t round = 1; round <= 3; ++round) {
+      // Without parameters.
+      Execution lost;
+      lost.statement = &forget;
+      lost.done = [this] { Done(); };
+      {
+        std::lock_guard lock(mutex_);
+        ++outstanding_;
+      }
+      ASSERT_TRUE(pool_->Submit(&lost));
+      Wait();
+      ASSERT_TRUE(lost.status.ok()) << lost.status;
+      const auto again = Run(statement, Range(100 * round, 100 * round + 40));
+      for (const auto& one : again) EXPECT_TRUE(one->status.ok()) << one->status;
+      EXPECT_GT(again[0]->attempts, 1) << "nothing was lost";
+    }
+  }
+  EXPECT_EQ(Count(), "160");
+}
+
+TEST_F(PoolTest, AChangedTableIsNoFailureOfWhatTravelsAlong) {
+  const Statement rows = {"Test/Rows", "select t.*, $1::bigint from t", true};
+  Run(rows, Range(0, 5));
+  Run(kEcho, Range(0, 5));
+  database_.Run("alter table t add column more text");
+  auto echoes = Begin(kEcho, Range(0, 40));
+  const auto changed = Run(rows, Range(0, 40));
+  for (const auto& one : changed) {
+    EXPECT_TRUE(one->status.ok()) << one->status;
+    EXPECT_EQ(one->rows.columns(), 3);
+  }
+  for (const auto& one : echoes) EXPECT_TRUE(one->status.ok()) << one->status;
+  // It was nobody's fault, so it shares batches again at once.
+  int batched = 0;
+  for (const auto& one : Run(rows, Range(0, 100))) batched += !one->solo;
+  EXPECT_GT(batched, 0);
 }
 
 TEST(PoolWithoutDatabaseTest, RefusesAtOnceAndSaysWhy) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "sql/pool.h"
@@ -46,6 +47,31 @@ class PoolTest : public ::testing::Test {
         "create table child (id bigint references t deferrable initially deferred)");
     pool_ = std::make_unique<Pool>(PoolOptions{.dsn = database_.dsn()});
     EXPECT_TRUE(pool_->WaitConnected(absl::Seconds(20)).ok());
+  }
+
+  /// A pool with other options instead.
+  void Restart(const PoolOptions& options) {
+    pool_.reset();
+    pool_ = std::make_unique<Pool>(options);
+    ASSERT_TRUE(pool_->WaitConnected(absl::Seconds(60)).ok());
+  }
+
+  /// How many connections the pool has as the database sees it.
+  int Connections() const {
+    return std::stoi(
+        database_.Value("select count(*) from pg_stat_activity where datname = current_database() "
+                        "and application_name = 'twi-data'"));
+  }
+
+  /// True as soon as `condition` is, false after a minute without.
+  template <typename Condition>
+  static bool Eventually(Condition condition) {
+    const auto end = Clock::now() + std::chrono::seconds(60);
+    while (!condition()) {
+      if (Clock::now() > end) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return true;
   }
 
   /// Runs `statement` for each value at once and waits for all, whatever else is under way.

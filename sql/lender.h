@@ -1,0 +1,183 @@
+#pragma once
+
+#include <array>
+#include <asio/io_context.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/thread_pool.hpp>
+#include <atomic>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "sql/conduct.h"
+#include "sql/connector.h"
+#include "sql/lease.h"
+#include "sql/session.h"
+
+namespace twi::sql {
+
+/// Lends sessions: to callers, for as long as they want, and to what must not hold up a lane, for
+/// one statement. Who comes first is served first.
+///
+/// There are read-only sessions, for reads that run alone, and read-write ones for all else. They
+/// share one limit: where it is reached, a free one of the other kind is closed to make room.
+/// Sessions are opened when they are needed, and closed when they were free for long, down to a
+/// number that is always kept.
+///
+/// Everything but Submit and the numbers is called on the loop's thread.
+class Lender : private Session::Owner {
+ public:
+  struct Options {
+    ConnectionOptions connection;
+    int most = 16;  ///< Connections at most, those included that are about to end.
+    int least = 3;  ///< Connections that are kept.
+    Clock::duration idle = std::chrono::seconds(300);
+  };
+
+  /// `workers` run what blocks: cancels. `changed` is called when a session has come or gone.
+  Lender(const Options& options, asio::io_context& loop, asio::thread_pool& workers,
+         Conduct& conduct, Connector& connector, std::function<void()> changed);
+  ~Lender() override;
+
+  /// Opens the sessions that are always kept.
+  void Start();
+  /// Runs it by itself as soon as there is a session.
+  void Run(Execution* execution);
+  /// Takes a wish for a session, from any thread. False when it is refused: because the database is
+  /// down or too many wait; its status says why.
+  bool Submit(Loan* loan);
+  /// Closes the sessions for good and answers everything that waits, runs or comes with `status`;
+  /// the outcome of a write or commit that ran is unknown.
+  void Stop(const absl::Status& status);
+
+  struct Numbers {
+    int connections = 0;
+    int busy = 0;  ///< Running, lent or being reset.
+    int waiting = 0;
+    int64_t closed_idle = 0;
+    int64_t closed_lifetime = 0;
+    int64_t closed_room = 0;   ///< To make room for the other kind.
+    int64_t closed_reset = 0;  ///< Given back inside a transaction, or not to be reset.
+    int64_t broken = 0;
+  };
+  /// Any thread.
+  Numbers numbers() const;
+
+ private:
+  friend class Lease;
+  friend struct Lent;
+
+  enum Kind { kRead, kWrite };
+  enum class State { kFree, kBusy, kLent };
+
+  struct Place {
+    Place(std::shared_ptr<Session> opened, Kind its_kind)
+        : session(std::move(opened)), kind(its_kind) {}
+    const std::shared_ptr<Session> session;
+    const Kind kind;
+    State state = State::kFree;
+    Clock::time_point free_since;
+    std::shared_ptr<Lent> lent;
+  };
+  using Places = std::list<Place>;
+
+  /// One that waits: the one or the other.
+  struct Waiter {
+    Execution* execution = nullptr;
+    Loan* loan = nullptr;
+
+    Kind kind() const;
+    /// True, with its status set, when it is abandoned or its deadline has passed.
+    bool Expire() const;
+    void Answer(const absl::Status& status) const;
+    void Done() const;
+  };
+
+  void OnReady(Session* session) override;
+  void OnLost(Session* session, const DatabaseError& error) override;
+
+  void Enqueue(const Waiter& waiter);
+  /// Gives free sessions to those who wait, and opens more where there are too few.
+  void Serve();
+  void Give(Places::iterator place, const Waiter& waiter);
+  Places::iterator FindFree(Kind kind);
+  /// Opens what is missing to the number that is always kept.
+  void Keep();
+  void Open(Kind kind);
+  void Opened(Kind kind, absl::StatusOr<std::shared_ptr<Connection>> connection);
+  void Pause();
+  bool Full() const;
+  /// Why those who want a session of that kind are refused at once; OK when they may wait.
+  absl::Status Refusal(Kind kind) const;
+
+  /// What came of a statement that ran alone: an answer, or another run.
+  void Settle(Places::iterator place, Execution* execution, const Session::Ending& ending);
+
+  void RunLent(Lent* lent, Execution* execution);
+  void Answer(Execution* execution, const Session::Ending& ending) const;
+  void TakeBack(Lent* lent);
+
+  void Free(Places::iterator place);
+  void Close(Places::iterator place, int64_t Numbers::*reason);
+  Places::iterator Find(const Session* session);
+  /// Looks now and then whether those who wait still do.
+  void Look();
+  /// Looks now and then which sessions were free for long or are worn.
+  void Tend();
+  /// Answers those who wait and are refused now.
+  void Drop();
+  void SetState(Places::iterator place, State state);
+  void Erase(Places::iterator place);
+  /// Makes the numbers and the refusal of loans what they are now.
+  void Count();
+
+  const Options options_;
+  asio::io_context& loop_;
+  asio::thread_pool& workers_;
+  Conduct& conduct_;
+  Connector& connector_;
+  const std::function<void()> changed_;
+
+  /// Those free for the shortest time first.
+  Places places_;
+  /// In the order they came.
+  std::list<Waiter> queue_;
+  // By kind:
+  std::array<int, 2> held_{};
+  std::array<int, 2> opening_{};
+  /// Closed by us, and not known to be gone on the other side.
+  int leaving_ = 0;
+  /// The last connect failed.
+  bool down_ = false;
+  Backoff backoff_;
+  asio::steady_timer pause_;
+  bool pausing_ = false;
+  asio::steady_timer look_;
+  bool looking_ = false;
+  asio::steady_timer tend_;
+  /// OK until the lender has stopped.
+  absl::Status stopped_;
+
+  mutable std::mutex mutex_;
+  /// All guarded by mutex_.
+  Numbers numbers_;
+  absl::Status refusal_;
+  /// Loans on their way to the loop's thread.
+  int arriving_ = 0;
+};
+
+/// A session that is lent, as both sides see it.
+struct Lent {
+  std::mutex mutex;
+  /// Null when it has stopped. Guarded by mutex; changes on the loop's thread only.
+  Lender* lender;
+  // On the loop's thread:
+  /// Null when the session is gone; `loss` says why.
+  std::shared_ptr<Session> session;
+  DatabaseError loss;
+};
+
+}  // namespace twi::sql

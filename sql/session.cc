@@ -1,0 +1,152 @@
+#include "sql/session.h"
+
+#include <algorithm>
+#include <asio/post.hpp>
+#include <utility>
+
+namespace twi::sql {
+namespace {
+
+// How soon a caller who gives up is noticed.
+constexpr std::chrono::milliseconds kLook{20};
+
+}  // namespace
+
+Session::Session(std::shared_ptr<Connection> connection, asio::io_context& loop,
+                 asio::thread_pool& workers, Owner* owner)
+    : loop_(loop),
+      workers_(workers),
+      owner_(owner),
+      connection_(std::move(connection)),
+      timer_(loop) {
+  connection_->Listen(this);
+}
+
+Session::~Session() {
+  if (connection_) connection_->Close();
+}
+
+void Session::Run(Execution* execution, Done done) {
+  execution_ = execution;
+  Begin(std::move(done));
+}
+
+void Session::Begin(Done done) {
+  done_ = std::move(done);
+  sent_ = false;
+  error_.reset();
+  cancelled_ = false;
+  if (!cancelling_) Send();
+}
+
+void Session::Send() {
+  sent_ = true;
+  sent_at_ = Clock::now();
+  if (execution_ == nullptr) {
+    connection_->Reset();
+  } else {
+    ++execution_->attempts;
+    execution_->rows = Rows();
+    connection_->Send(*execution_->statement, execution_->parameters);
+    connection_->Sync();
+    Look(std::min(execution_->deadline, sent_at_ + kLook));
+  }
+  connection_->Flush();
+}
+
+void Session::OnRows(Rows rows) {
+  if (execution_ == nullptr) return;
+  execution_->rows = std::move(rows);
+  execution_->run_time = Clock::now() - sent_at_;
+}
+
+void Session::OnError(DatabaseError error) {
+  if (execution_ != nullptr) execution_->run_time = Clock::now() - sent_at_;
+  error_ = std::move(error);
+}
+
+void Session::OnSync(const DatabaseError* error) {
+  const auto self = shared_from_this();
+  if (error != nullptr && !error_) error_ = *error;
+  const Transaction began = std::exchange(transaction_, connection_->transaction());
+  Execution* execution = std::exchange(execution_, nullptr);
+  if (execution != nullptr) {
+    execution->solo = true;
+    // PostgreSQL takes that for a rollback, and says that it went well.
+    if (execution->statement == &kCommit && began == Transaction::kFailed && !error_) {
+      error_ = DatabaseError{"25P02", "a commit of a transaction that had failed", "", ""};
+    }
+  }
+  timer_.cancel();
+  const std::optional<DatabaseError> failure = std::exchange(error_, std::nullopt);
+  std::exchange(done_, nullptr)({.error = failure ? &*failure : nullptr,
+                                 .sent = true,
+                                 .cancelled = cancelled_,
+                                 .began = began});
+}
+
+void Session::OnBroken(DatabaseError error) {
+  // What the server said of the statement says more than that the connection broke.
+  Lose(error_ ? *std::exchange(error_, std::nullopt) : error);
+}
+
+void Session::Break() { Lose({"", "the connection was closed", "", ""}); }
+
+void Session::Lose(const DatabaseError& error) {
+  const auto self = shared_from_this();
+  std::exchange(connection_, nullptr)->Close();
+  timer_.cancel();
+  execution_ = nullptr;
+  const Done done = std::exchange(done_, nullptr);
+  owner_->OnLost(this, error);
+  if (done == nullptr) return;
+  done({.error = &error,
+        .sent = sent_,
+        .broken = true,
+        .cancelled = cancelled_,
+        .began = transaction_});
+}
+
+void Session::Leave(std::function<void()> gone) {
+  timer_.cancel();
+  std::exchange(connection_, nullptr)->Leave(std::move(gone));
+}
+
+void Session::Look(Clock::time_point when) {
+  timer_.expires_at(when);
+  timer_.async_wait([weak = weak_from_this()](const std::error_code& error) {
+    const auto self = weak.lock();
+    if (error || self == nullptr || self->execution_ == nullptr || !self->sent_) return;
+    const Execution& execution = *self->execution_;
+    const auto now = Clock::now();
+    if (now >= execution.deadline || execution.abandoned()) return self->Cancel();
+    self->Look(std::min(execution.deadline, now + kLook));
+  });
+}
+
+void Session::Cancel() {
+  cancelled_ = true;
+  cancelling_ = true;
+  asio::post(workers_,
+             [weak = weak_from_this(), &loop = loop_, cancel = connection_->PrepareCancel()] {
+               // Without its connection there is nothing to cancel, and nobody there to take it,
+               // perhaps.
+               if (!weak.expired()) cancel();
+               asio::post(loop, [weak] {
+                 if (const auto self = weak.lock()) self->Cancelled();
+               });
+             });
+}
+
+void Session::Cancelled() {
+  cancelling_ = false;
+  if (connection_ == nullptr) return;
+  if (!running()) return owner_->OnReady(this);
+  // It came before the statement did.
+  if (sent_) return Look(Clock::now() + kLook);
+  if (execution_ == nullptr || !execution_->Expire()) return Send();
+  execution_ = nullptr;
+  std::exchange(done_, nullptr)({.began = transaction_});
+}
+
+}  // namespace twi::sql

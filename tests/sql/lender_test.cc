@@ -1,0 +1,352 @@
+#include "sql/lender.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "sql/errors.h"
+#include "tests/support/borrower.h"
+#include "tests/support/pool_fixture.h"
+
+namespace twi::sql {
+namespace {
+
+using LenderTest = PoolTest;
+
+TEST_F(LenderTest, AWriteThatWaitsForALockHoldsUpNoOther) {
+  // Inserts 7 and keeps the key locked until the end of its sleep.
+  std::thread holder(
+      [this] { database_.Run("begin; insert into t values (7); select pg_sleep(1.5); rollback"); });
+  while (database_.Value("select count(*) from pg_stat_activity where query like 'begin; insert%' "
+                         "and state = 'active'") != "1") {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  auto blocked = Begin(kInsert, {7});
+  const auto others = Run(kInsert, Range(100, 150), std::chrono::seconds(60), /*besides=*/1);
+  for (const auto& other : others) EXPECT_TRUE(other->status.ok()) << other->status;
+  EXPECT_EQ(Outstanding(), 1) << "the blocked write came before the others, or with them";
+  Wait();
+  EXPECT_TRUE(blocked[0]->status.ok()) << blocked[0]->status;
+  EXPECT_TRUE(blocked[0]->solo);
+  EXPECT_EQ(Count(), "51");
+  holder.join();
+}
+
+TEST_F(LenderTest, ASlowStatementHoldsUpNoOtherOnceItIsKnown) {
+  EXPECT_TRUE(Run(kSleep, {1})[0]->status.ok());
+  auto slow = Begin(kSleep, Range(0, 5));
+  const auto quick = Run(kEcho, Range(0, 200), std::chrono::seconds(60), /*besides=*/5);
+  for (const auto& execution : quick) EXPECT_TRUE(execution->status.ok());
+  EXPECT_EQ(Outstanding(), 5) << "the quick ones waited for the slow ones";
+  Wait();
+  for (const auto& execution : slow) EXPECT_TRUE(execution->solo);
+}
+
+TEST_F(LenderTest, AWriteThatFailsABatchTravelsAloneAfterwards) {
+  const Statement other = {"Test/Other", "insert into t values ($1)", false};
+  database_.Run("insert into t values (7)");
+  Run(kInsert, Range(0, 40));
+  auto failing = Begin(kInsert, Range(0, 40));
+  auto good = Begin(other, Range(100, 140));
+  Wait();
+  for (const auto& execution : failing) {
+    EXPECT_TRUE(execution->solo);
+    EXPECT_EQ(Reason(execution->status), "ROW_EXISTS");
+  }
+  for (const auto& execution : good) {
+    EXPECT_TRUE(execution->status.ok());
+    EXPECT_EQ(execution->attempts, 1) << "another statement's failure undid it";
+  }
+}
+
+TEST_F(LenderTest, WhatRunsAloneIsCancelledWhenItIsTooLateOrUnwanted) {
+  const Statement endless = {"Test/Endless", "select pg_sleep(60), $1::bigint", true};
+  const auto running = [this] {
+    return database_.Value(
+        "select count(*) from pg_stat_activity where state = 'active' and query like "
+        "'select pg_sleep(60)%'");
+  };
+  // The first is stopped by the lane's statement_timeout and makes the statement known.
+  Run(endless, {1}, std::chrono::milliseconds(50));
+  Run(endless, {1}, std::chrono::milliseconds(50));
+  auto late = Run(endless, Range(0, 4), std::chrono::milliseconds(300));
+  for (const auto& execution : late) {
+    EXPECT_EQ(execution->status.code(), absl::StatusCode::kDeadlineExceeded);
+  }
+  auto unwanted = Begin(endless, Range(0, 4));
+  while (running() != "4") std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  cancelled_ = true;
+  Wait();
+  for (const auto& execution : unwanted) {
+    EXPECT_EQ(execution->status.code(), absl::StatusCode::kCancelled);
+  }
+  EXPECT_EQ(running(), "0");
+}
+
+TEST_F(LenderTest, ACancelHitsNobodyElse) {
+  const Statement endless = {"Test/Endless", "select pg_sleep(60), $1::bigint", true};
+  const Statement brief = {"Test/Brief", "select pg_sleep(0.006), $1::bigint", true};
+  // Both are known to be slow, so they share the connections that run one statement at a time.
+  Run(endless, {1}, std::chrono::milliseconds(50));
+  Run(endless, {1}, std::chrono::milliseconds(50));
+  Run(brief, {1});
+  const int rounds = std::max(5, static_cast<int>(50 * Load()));
+  for (int round = 0; round < rounds; ++round) {
+    auto cancelled = Begin(endless, Range(0, 4), std::chrono::milliseconds(15));
+    auto neighbours = Begin(brief, Range(0, 12));
+    Wait();
+    for (const auto& execution : neighbours) {
+      ASSERT_TRUE(execution->status.ok()) << execution->status;
+      ASSERT_EQ(execution->attempts, 1) << "it was cancelled and ran again";
+    }
+  }
+  EXPECT_LE(database_.Value("select count(*) from pg_stat_activity where datname = "
+                            "current_database() and application_name = 'twi-data'"),
+            "20");
+}
+
+TEST_F(LenderTest, DeadlocksWithOthersEndWell) {
+  database_.Run("insert into t values (1), (2)");
+  const Statement up = {"Test/Up", "update t set id = id where id = 1 and $1::bigint >= 0", false};
+  const Statement both = {"Test/Both",
+                          "with a as (update t set id = id where id = 2 returning id) "
+                          "update t set id = t.id from a where t.id = 1 and $1::bigint >= 0",
+                          false};
+  std::vector<std::unique_ptr<Execution>> all;
+  for (int i = 0; i < 20; ++i) {
+    for (const Statement* statement : {&up, &both}) {
+      for (auto& execution : Begin(*statement, Range(0, 5))) all.push_back(std::move(execution));
+    }
+  }
+  Wait();
+  for (const auto& execution : all) EXPECT_TRUE(execution->status.ok()) << execution->status;
+}
+
+/// Borrowers of sessions, one each.
+class LoanTest : public PoolTest {
+ protected:
+  Borrower& Ask(Clock::duration timeout = std::chrono::seconds(60)) {
+    borrowers_.push_back(std::make_unique<Borrower>(*pool_));
+    borrowers_.back()->Ask(timeout);
+    return *borrowers_.back();
+  }
+
+  /// A pool of so many sessions at most, and all lent.
+  void LendAll(int sessions) {
+    Restart({.dsn = database_.dsn(), .max_connections = sessions + 4});
+    for (int i = 0; i < sessions; ++i) ASSERT_TRUE(Ask().Wait().ok());
+  }
+
+  /// Makes a statement known as one that runs alone.
+  void MakeSlow(const Statement& statement) { EXPECT_TRUE(Run(statement, {1})[0]->status.ok()); }
+
+  std::vector<std::unique_ptr<Borrower>> borrowers_;
+};
+
+TEST_F(LoanTest, SessionsAreLentUpToTheLimit) {
+  LendAll(16);
+  EXPECT_EQ(Connections(), 18);
+  EXPECT_EQ(pool_->numbers().busy, 16);
+  Borrower& late = Ask();
+  EXPECT_TRUE(Eventually([this] { return pool_->numbers().waiting == 1; }));
+  borrowers_[3]->Return();
+  EXPECT_TRUE(late.Wait().ok());
+  EXPECT_EQ(Connections(), 18);
+}
+
+TEST_F(LoanTest, OneLimitHoldsForLoansAndForWhatRunsAlone) {
+  Restart({.dsn = database_.dsn(), .max_connections = 10});
+  const Statement read = {"Test/SlowRead", "select pg_sleep(0.01), $1::bigint", true};
+  const Statement write = {"Test/SlowWrite", "insert into t select $1 from pg_sleep(0.01)", false};
+  MakeSlow(read);
+  MakeSlow(write);
+  std::atomic<bool> over = false;
+  int most = 0;
+  std::thread watcher([&] {
+    while (!over) most = std::max(most, Connections());
+  });
+  const int rounds = std::max(2, static_cast<int>(8 * Load()));
+  for (int round = 0; round < rounds; ++round) {
+    auto reads = Begin(read, Range(0, 20));
+    auto writes = Begin(write, Range(20 * round + 100, 20 * round + 120));
+    for (int i = 0; i < 4; ++i) Ask();
+    for (auto& borrower : borrowers_) {
+      EXPECT_TRUE(borrower->Wait().ok());
+      borrower->Return();
+    }
+    borrowers_.clear();
+    Wait();
+    for (const auto& all : {std::ref(reads), std::ref(writes)}) {
+      for (const auto& one : all.get()) EXPECT_TRUE(one->status.ok()) << one->status;
+    }
+  }
+  over = true;
+  watcher.join();
+  EXPECT_GT(pool_->numbers().closed_room, 0) << "no kind ever made room for the other";
+  EXPECT_LE(most, 8);
+}
+
+TEST_F(LoanTest, WhoComesFirstIsServedFirstWhateverItWants) {
+  const Statement read = {"Test/SlowRead", "select pg_sleep(0.05), $1::bigint", true};
+  LendAll(2);
+  borrowers_.clear();
+  MakeSlow(read);
+  // Reads take both sessions, and more of them stand on both sides of the loan.
+  auto before = Begin(read, Range(0, 6));
+  EXPECT_TRUE(Eventually([this] { return pool_->numbers().waiting == 4; }));
+  Borrower& borrower = Ask();
+  auto after = Begin(read, Range(0, 40));
+  EXPECT_TRUE(borrower.Wait().ok());
+  EXPECT_GE(Outstanding(), 30) << "reads that came later went first";
+  borrower.Return();
+  Wait();
+}
+
+TEST_F(LoanTest, WhoWaitsIsAnsweredAtItsDeadline) {
+  LendAll(2);
+  const auto begin = Clock::now();
+  EXPECT_EQ(Ask(std::chrono::milliseconds(50)).Wait().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_GE(Clock::now() - begin, std::chrono::milliseconds(50));
+  EXPECT_FALSE(borrowers_.back()->loan().lease);
+  EXPECT_EQ(pool_->numbers().waiting, 0);
+}
+
+TEST_F(LoanTest, WhoGivesUpWaitingIsAnswered) {
+  LendAll(2);
+  Borrower borrower(*pool_);
+  borrower.loan().cancelled = &cancelled_;
+  borrower.Ask();
+  EXPECT_TRUE(Eventually([this] { return pool_->numbers().waiting == 1; }));
+  cancelled_ = true;
+  EXPECT_EQ(borrower.Wait().code(), absl::StatusCode::kCancelled);
+}
+
+TEST_F(LoanTest, WhatRunsAloneIsAnsweredAtItsDeadlineWhenAllIsLent) {
+  Restart({.dsn = database_.dsn(), .max_connections = 6});
+  MakeSlow(kSleep);
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(Ask().Wait().ok());
+  const auto executions = Run(kSleep, {1}, std::chrono::milliseconds(50));
+  EXPECT_EQ(executions[0]->status.code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(LoanTest, TooManyWhoWaitAreRefused) {
+  LendAll(2);
+  std::vector<std::unique_ptr<Loan>> loans;
+  for (int i = 0; i < 6000; ++i) {
+    loans.push_back(std::make_unique<Loan>());
+    loans.back()->done = [this] { Done(); };
+    {
+      std::lock_guard lock(mutex_);
+      ++outstanding_;
+    }
+    if (!pool_->Submit(loans.back().get())) Done();
+  }
+  EXPECT_EQ(Outstanding(), 5000);
+  EXPECT_EQ(Reason(loans.back()->status), "OVERLOADED");
+  EXPECT_EQ(loans.back()->status.code(), absl::StatusCode::kResourceExhausted);
+  pool_->Stop();
+  Wait();
+  EXPECT_EQ(Reason(loans.front()->status), "SHUTTING_DOWN");
+}
+
+TEST_F(LoanTest, SessionsThatNobodyWantsAreClosedDownToTheMinimum) {
+  Restart({.dsn = database_.dsn(), .min_connections = 6, .idle = absl::Milliseconds(400)});
+  EXPECT_EQ(Connections(), 6);
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(Ask().Wait().ok());
+  // Beside the lanes and what is lent, two for reads only are free.
+  EXPECT_TRUE(Eventually([this] { return Connections() == 12; }));
+  EXPECT_EQ(pool_->numbers().closed_idle, 2);
+  // What is lent is not idle.
+  std::this_thread::sleep_for(std::chrono::milliseconds(800));
+  EXPECT_EQ(Connections(), 12);
+  borrowers_.clear();
+  EXPECT_TRUE(Eventually([this] { return Connections() == 6; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(800));
+  EXPECT_EQ(Connections(), 6);
+  EXPECT_EQ(pool_->numbers().closed_idle, 8);
+}
+
+TEST_F(LoanTest, WornSessionsAreClosedWhenTheyAreFree) {
+  Restart({.dsn = database_.dsn(), .lifetime = absl::Milliseconds(400)});
+  Borrower& borrower = Ask();
+  ASSERT_TRUE(borrower.Wait().ok());
+  const std::string pid = borrower.pid();
+  EXPECT_TRUE(Eventually([this] { return pool_->numbers().closed_lifetime >= 6; }));
+  // It is kept until it is given back.
+  EXPECT_EQ(borrower.pid(), pid);
+  borrower.Return();
+  EXPECT_TRUE(Eventually([&] {
+    return database_.Value("select count(*) from pg_stat_activity where pid = " + pid) == "0";
+  }));
+  EXPECT_TRUE(pool_->WaitConnected(absl::Seconds(60)).ok());
+}
+
+TEST_F(LoanTest, ACrashOfTheDatabaseIsToldToThoseWhoHaveASessionAndThoseWhoWait) {
+  LendAll(2);
+  EXPECT_TRUE(borrowers_[0]->Run(kBegin).status.ok());
+  Borrower& waiting = Ask();
+  EXPECT_TRUE(Eventually([this] { return pool_->numbers().waiting == 1; }));
+  // The database takes no new connections, and ends those there are.
+  const testing::Database elsewhere;
+  const std::string name = database_.Value("select current_database()");
+  elsewhere.Run("alter database " + name + " allow_connections false");
+  elsewhere.Run("select pg_terminate_backend(pid, 60000) from pg_stat_activity where datname = '" +
+                name + "'");
+  EXPECT_EQ(Reason(waiting.Wait()), "DATABASE_UNAVAILABLE");
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(Reason(borrowers_[i]->Run("select 1").status), "DATABASE_UNAVAILABLE");
+  }
+  // Until it is back, nobody waits.
+  const auto begin = Clock::now();
+  EXPECT_EQ(Reason(Ask().Wait()), "DATABASE_UNAVAILABLE");
+  EXPECT_LT(Clock::now() - begin, std::chrono::seconds(30));
+  elsewhere.Run("alter database " + name + " allow_connections true");
+  EXPECT_TRUE(Eventually([this] { return pool_->connected(); }));
+  EXPECT_TRUE(Ask().Wait().ok());
+}
+
+TEST_F(LoanTest, AStopEndsWhatIsLent) {
+  const Statement slow = {"", "insert into t select 1 from pg_sleep(600)", false};
+  LendAll(3);
+  borrowers_[0]->Run(kBegin);
+  borrowers_[0]->Begin(slow);
+  borrowers_[1]->Begin(slow);
+  Borrower& waiting = Ask();
+  EXPECT_TRUE(Eventually([this] {
+    return database_.Value(
+               "select count(*) from pg_stat_activity where state = 'active' and "
+               "query like '%pg_sleep(600)%' and pid <> pg_backend_pid()") == "2";
+  }));
+  pool_->Stop();
+  EXPECT_EQ(Reason(borrowers_[0]->End().status), "SHUTTING_DOWN");
+  // Outside a transaction, nobody knows.
+  EXPECT_EQ(Reason(borrowers_[1]->End().status), "OUTCOME_UNKNOWN");
+  EXPECT_EQ(Reason(waiting.Wait()), "SHUTTING_DOWN");
+  for (int i = 0; i < 3; ++i) {
+    const Execution& execution = borrowers_[i]->Run("select 1");
+    EXPECT_EQ(execution.status.code(), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(Reason(execution.status), "SHUTTING_DOWN");
+  }
+  EXPECT_EQ(Reason(Ask().Wait()), "SHUTTING_DOWN");
+  // Leases outlive the pool.
+  pool_.reset();
+  EXPECT_EQ(Reason(borrowers_[2]->Run("select 1").status), "SHUTTING_DOWN");
+  borrowers_.clear();
+}
+
+TEST_F(LoanTest, LeasesGoFromHandToHand) {
+  Borrower borrower(*pool_);
+  ASSERT_TRUE(borrower.Borrow().ok());
+  Lease lease;
+  EXPECT_FALSE(lease);
+  lease = std::move(borrower.loan().lease);
+  EXPECT_TRUE(lease);
+  EXPECT_FALSE(borrower.loan().lease);
+  borrower.loan().lease = std::move(lease);
+  EXPECT_TRUE(borrower.Run("select 1").status.ok());
+  borrower.Return();
+  EXPECT_TRUE(Eventually([this] { return pool_->numbers().busy == 0; }));
+}
+
+}  // namespace
+}  // namespace twi::sql
