@@ -69,6 +69,7 @@ ABSL_FLAG(std::string, embedded_dir, "",
           "/var/lib/twi-data");
 ABSL_FLAG(bool, migrate, false, "bring the schema up to date before serving");
 ABSL_FLAG(int, pool_max, 20, "connections at most");
+ABSL_FLAG(int, pool_min, 5, "connections opened before ready, and kept");
 ABSL_FLAG(absl::Duration, connect_timeout, absl::Seconds(10), "for opening a connection");
 
 ABSL_FLAG(std::string, listen, "127.0.0.1:50051", "gRPC: HOST:PORT (port 0: any), or unix:PATH");
@@ -173,6 +174,7 @@ std::vector<std::string> Check(const Configuration& c) {
   address("--http_listen", ParseAddress(c.http_listen).status());
   need(c.threads >= 1 && c.threads <= 1024, "--threads: from 0 to 1024");
   need(c.pool_max >= 6 && c.pool_max <= 1000, "--pool_max: from 6 to 1000");
+  need(c.pool_min >= 5 && c.pool_min <= c.pool_max, "--pool_min: from 5 to --pool_max");
   // gRPC's own limit, server-wide, is 16 MiB.
   need(c.max_message_bytes >= 1024 && c.max_message_bytes <= 16 << 20,
        "--max_message_bytes: from 1024 to 16777216");
@@ -196,6 +198,7 @@ absl::StatusOr<Configuration> MakeConfiguration(const Environment& environment) 
       .migrate = absl::GetFlag(FLAGS_migrate),
       .threads = absl::GetFlag(FLAGS_threads),
       .pool_max = absl::GetFlag(FLAGS_pool_max),
+      .pool_min = absl::GetFlag(FLAGS_pool_min),
       .connect_timeout = absl::GetFlag(FLAGS_connect_timeout),
       .default_deadline = absl::GetFlag(FLAGS_default_deadline),
       .slow_query = absl::GetFlag(FLAGS_slow_query),

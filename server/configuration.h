@@ -24,6 +24,7 @@ struct Configuration {
   bool migrate = false;
   int threads = 0;  ///< At least 1.
   int pool_max = 0;
+  int pool_min = 0;  ///< From 5 to pool_max.
   absl::Duration connect_timeout;
   absl::Duration default_deadline;
   absl::Duration slow_query;

@@ -213,6 +213,8 @@ class Readings {
     Add("twi_data_db_pool_connections_opened_total", pool.opened);
     Add("twi_data_db_pool_connections_closed_total", {{"idle", pool.closed_idle},
                                                       {"lifetime", pool.closed_lifetime},
+                                                      {"room", pool.closed_room},
+                                                      {"reset", pool.closed_reset},
                                                       {"broken", pool.closed_broken},
                                                       {"shutdown", pool.closed_shutdown}});
   }

@@ -86,6 +86,8 @@ struct PoolReading {
   double opened = 0;
   double closed_idle = 0;
   double closed_lifetime = 0;
+  double closed_room = 0;
+  double closed_reset = 0;
   double closed_broken = 0;
   double closed_shutdown = 0;
 };

@@ -134,6 +134,7 @@ sql::PoolOptions PoolOptionsOf(const Configuration& configuration, const std::st
   options.dsn = dsn;
   options.connect_timeout = configuration.connect_timeout;
   options.max_connections = configuration.pool_max;
+  options.min_connections = configuration.pool_min;
   options.log = [](std::string_view event, std::string_view detail) {
     if (detail.empty()) return Log(LogLevel::kDebug, event);
     Log(LogLevel::kWarning, event, {{"detail", detail}});
@@ -150,6 +151,10 @@ PoolReading ReadPool(const sql::Pool& pool, int max_connections) {
   reading.max = max_connections;
   reading.waiters = numbers.waiting;
   reading.opened = static_cast<double>(numbers.opened);
+  reading.closed_idle = static_cast<double>(numbers.closed_idle);
+  reading.closed_lifetime = static_cast<double>(numbers.closed_lifetime);
+  reading.closed_room = static_cast<double>(numbers.closed_room);
+  reading.closed_reset = static_cast<double>(numbers.closed_reset);
   reading.closed_broken = static_cast<double>(numbers.lost);
   return reading;
 }

@@ -132,15 +132,14 @@ TEST_F(ConfigurationTest, TellsEveryMistakeOfTheCommandLine) {
 }
 
 TEST_F(ConfigurationTest, TellsEveryValueThatCannotBe) {
-  const std::vector<std::string> mistakes =
-      Mistakes({"--listen=0.0.0.0:1", "--http_listen=nowhere", "--threads=-1", "--pool_max=5",
-                "--max_message_bytes=1023", "--connect_timeout=0s", "--default_deadline=-1s",
-                "--slow_query=-1s", "--drain_notice=inf", "--shutdown_grace=25h"});
+  const std::vector<std::string> mistakes = Mistakes(
+      {"--listen=0.0.0.0:1", "--http_listen=nowhere", "--threads=-1", "--pool_max=5",
+       "--pool_min=4", "--max_message_bytes=1023", "--connect_timeout=0s", "--default_deadline=-1s",
+       "--slow_query=-1s", "--drain_notice=inf", "--shutdown_grace=25h"});
   const std::vector<std::string> flags = {
-      "--listen:",           "--http_listen:",       "--threads:",
-      "--pool_max:",         "--max_message_bytes:", "--connect_timeout:",
-      "--default_deadline:", "--slow_query:",        "--drain_notice:",
-      "--shutdown_grace:"};
+      "--listen:",     "--http_listen:",       "--threads:",         "--pool_max:",
+      "--pool_min:",   "--max_message_bytes:", "--connect_timeout:", "--default_deadline:",
+      "--slow_query:", "--drain_notice:",      "--shutdown_grace:"};
   ASSERT_GE(mistakes.size(), flags.size());
   for (size_t i = 0; i < flags.size(); ++i) {
     EXPECT_TRUE(absl::StartsWith(mistakes[i], flags[i])) << mistakes[i];
@@ -229,7 +228,7 @@ TEST(FlagsHelp, HasEveryFlag) {
     ++flags;
     EXPECT_THAT(help, HasSubstr(absl::StrCat("\n  --", name, flag->IsOfType<bool>() ? " " : "=")));
   }
-  EXPECT_EQ(flags, 16);
+  EXPECT_EQ(flags, 17);
   for (const absl::string_view line : absl::StrSplit(help, '\n')) EXPECT_LE(line.size(), 100);
 }
 

@@ -285,6 +285,8 @@ TEST_F(MetricsTest, ThePoolIsAskedAtEachScrape) {
                        .opened = 11,
                        .closed_idle = 1,
                        .closed_lifetime = 2,
+                       .closed_room = 5,
+                       .closed_reset = 6,
                        .closed_broken = 3,
                        .closed_shutdown = 4};
   });
@@ -296,13 +298,15 @@ TEST_F(MetricsTest, ThePoolIsAskedAtEachScrape) {
   EXPECT_EQ(Value(metrics_, "twi_data_db_pool_connections_opened_total"), 11);
   EXPECT_EQ(Value(metrics_, R"(twi_data_db_pool_connections_closed_total{reason="idle"})"), 1);
   EXPECT_EQ(Value(metrics_, R"(twi_data_db_pool_connections_closed_total{reason="lifetime"})"), 2);
+  EXPECT_EQ(Value(metrics_, R"(twi_data_db_pool_connections_closed_total{reason="room"})"), 5);
+  EXPECT_EQ(Value(metrics_, R"(twi_data_db_pool_connections_closed_total{reason="reset"})"), 6);
   EXPECT_EQ(Value(metrics_, R"(twi_data_db_pool_connections_closed_total{reason="broken"})"), 3);
   EXPECT_EQ(Value(metrics_, R"(twi_data_db_pool_connections_closed_total{reason="shutdown"})"), 4);
-  EXPECT_EQ(scrapes, 10);
+  EXPECT_EQ(scrapes, 12);
 
   metrics_.SetPool(nullptr);
   EXPECT_EQ(Value(metrics_, "twi_data_db_pool_max"), -1);
-  EXPECT_EQ(scrapes, 10);
+  EXPECT_EQ(scrapes, 12);
 }
 
 TEST_F(MetricsTest, TellsBuildSchemaAndProcess) {
