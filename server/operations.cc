@@ -5,8 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/method.h"
+#include "server/record.h"
 #include "server/run.h"
 #include "sql/errors.h"
+#include "sql/session.h"
 
 namespace twi::server {
 
@@ -55,32 +57,79 @@ Task<absl::Status> Operations::Send(Call& call, Message* request) {
 
 Task<absl::Status> Operations::Take(Call& call, std::string* response) {
   const Operation& operation = *call.method()->operation;
-  // Not on an arena, which would keep what each of many requests held.
-  const std::unique_ptr<Message> request(call.method()->request->New());
-  Stream stream(&call);
   Tally tally;
-  absl::Status status;
-  bool pending = false;
-  for (;;) {
-    Chunk chunk;
-    Task<absl::Status> filling = Fill(stream, request.get(), &pending, &chunk);
-    status = co_await filling;
-    if (!status.ok() || chunk.requests == 0) break;
-    const int requests = chunk.requests;
-    Run run(call, *pool_, slow_);
-    operation.BindChunk(std::move(chunk), &run.execution());
-    status = co_await run;
-    if (!status.ok()) break;
-    tally.requests += requests;
-    status = operation.AddChunk(run.execution().rows, &tally);
-    if (!status.ok()) break;
-  }
+  Task<absl::Status> taking =
+      operation.one_transaction() ? TakeWhole(call, &tally) : TakeChunks(call, nullptr, &tally);
+  absl::Status status = co_await taking;
   if (status.ok()) {
     operation.EncodeTally(tally, response);
   } else {
     sql::AddFact(&status, "requests_done", absl::StrCat(tally.requests));
   }
   co_return status;
+}
+
+Task<absl::Status> Operations::TakeWhole(Call& call, Tally* tally) {
+  sql::Loan loan;
+  loan.deadline = call.deadline();
+  loan.cancelled = &call.cancelled();
+  co_await pool_->Lend(loan);
+  if (!loan.status.ok()) co_return loan.status;
+
+  sql::Execution begin;
+  begin.statement = &sql::kBegin;
+  Task<absl::Status> beginning = RunIn(call, loan.lease, begin);
+  absl::Status status = co_await beginning;
+  if (!status.ok()) co_return status;
+
+  Tally taken;
+  Task<absl::Status> taking = TakeChunks(call, &loan.lease, &taken);
+  status = co_await taking;
+  if (!status.ok()) co_return status;
+  // A client that is gone ends its requests like one that has sent them all.
+  if (call.cancelled()) co_return sql::GaveUp();
+
+  sql::Execution commit;
+  commit.statement = &sql::kCommit;
+  Task<absl::Status> committing = RunIn(call, loan.lease, commit);
+  status = co_await committing;
+  if (status.ok()) *tally = std::move(taken);
+  co_return status;
+}
+
+Task<absl::Status> Operations::TakeChunks(Call& call, sql::Lease* lease, Tally* tally) {
+  const Operation& operation = *call.method()->operation;
+  // Not on an arena, which would keep what each of many requests held.
+  const std::unique_ptr<Message> request(call.method()->request->New());
+  Stream stream(&call);
+  bool pending = false;
+  for (;;) {
+    Chunk chunk;
+    Task<absl::Status> filling = Fill(stream, request.get(), &pending, &chunk);
+    absl::Status status = co_await filling;
+    if (!status.ok() || chunk.requests == 0) co_return status;
+    const int requests = chunk.requests;
+    Run run(call, *pool_, slow_);
+    operation.BindChunk(std::move(chunk), &run.execution());
+    if (lease == nullptr) {
+      status = co_await run;
+    } else {
+      Task<absl::Status> running = RunIn(call, *lease, run.execution());
+      status = co_await running;
+      RecordRun(*call.method(), run.execution(), slow_);
+    }
+    if (!status.ok()) co_return status;
+    tally->requests += requests;
+    status = operation.AddChunk(run.execution().rows, tally);
+    if (!status.ok()) co_return status;
+  }
+}
+
+Task<absl::Status> Operations::RunIn(Call& call, sql::Lease& lease, sql::Execution& execution) {
+  execution.deadline = call.deadline();
+  execution.cancelled = &call.cancelled();
+  co_await lease.Run(execution);
+  co_return execution.status;
 }
 
 Task<absl::Status> Operations::Fill(Stream& stream, Message* request, bool* pending, Chunk* chunk) {

@@ -32,6 +32,12 @@ class Operations {
   Task<absl::Status> Take(Call& call, std::string* response);
 
  private:
+  /// Takes the chunks in turn, in `lease`'s transaction if there is one.
+  Task<absl::Status> TakeChunks(Call& call, sql::Lease* lease, repositories::Tally* tally);
+  /// Takes all of them or, with an error, none.
+  Task<absl::Status> TakeWhole(Call& call, repositories::Tally* tally);
+  /// Runs what `execution` is bound to in `lease`'s transaction.
+  static Task<absl::Status> RunIn(Call& call, sql::Lease& lease, sql::Execution& execution);
   /// Reads what the next statement takes. `pending`: `request` holds one that did not fit.
   static Task<absl::Status> Fill(Stream& stream, google::protobuf::Message* request, bool* pending,
                                  repositories::Chunk* chunk);

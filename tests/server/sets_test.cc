@@ -259,5 +259,50 @@ TEST_F(SetsTest, AnInvalidRequestEndsTheStreamAndSaysHowFarItGot) {
   EXPECT_EQ(Value("select count(*) from readings"), "128");
 }
 
+TEST_F(SetsTest, AStreamThatIsOneTransactionIsDoneWhole) {
+  Conversation conversation(server_.stub(), std::string(kService) + "ImportAllReadings");
+  for (int64_t sensor = 1; sensor <= 300; ++sensor) {
+    ASSERT_TRUE(conversation.Write(Import(sensor)));
+    EXPECT_TRUE(sensor % 100 != 0 || Value("select count(*) from readings") == "0");
+  }
+  conversation.WritesDone();
+  ImportReadingsResponse response;
+  ASSERT_TRUE(conversation.Read(&response));
+  EXPECT_TRUE(conversation.Finish().ok());
+  EXPECT_EQ(response.inserted(), 300);
+  EXPECT_EQ(Value("select count(*) || ' ' || count(distinct xmin::text) from readings"), "300 1");
+}
+
+TEST_F(SetsTest, AStreamThatIsOneTransactionIsNotDoneWithAnError) {
+  Conversation conversation(server_.stub(), std::string(kService) + "ImportAllReadings");
+  for (int64_t sensor = 1; sensor <= 600; ++sensor) {
+    if (!conversation.Write(Import(sensor == 300 ? 1000001 : sensor))) break;
+  }
+  conversation.WritesDone();
+  const grpc::Status status = conversation.Finish();
+  EXPECT_EQ(DetailsOf(status).info.reason(), "CONSTRAINT_VIOLATED");
+  EXPECT_EQ(DetailsOf(status).info.metadata().at("requests_done"), "0");
+  EXPECT_EQ(Value("select count(*) from readings"), "0");
+}
+
+TEST_F(SetsTest, AClientThatVanishesLeavesNothingOfATransaction) {
+  {
+    Conversation conversation(server_.stub(), std::string(kService) + "ImportAllReadings");
+    for (int64_t sensor = 1; sensor <= 200; ++sensor) {
+      ASSERT_TRUE(conversation.Write(Import(sensor)));
+    }
+    conversation.context().TryCancel();
+    EXPECT_EQ(conversation.Finish().error_code(), grpc::StatusCode::CANCELLED);
+  }
+  const std::string open =
+      "select count(*) from pg_stat_activity where datname = current_database() and "
+      "application_name = 'twi-data' and xact_start is not null";
+  for (int i = 0; i < 3000 && Value(open) != "0"; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(Value(open), "0");
+  EXPECT_EQ(Value("select count(*) from readings"), "0");
+}
+
 }  // namespace
 }  // namespace twi::server

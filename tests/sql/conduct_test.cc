@@ -17,7 +17,7 @@ class ConductTest : public ::testing::Test {
       if (run % failing == 0) {
         conduct_.RanAlone(&statement_, false, milliseconds(1));
       } else {
-        conduct_.WentWell(&statement_);
+        conduct_.WentWell(&statement_, 1);
       }
     }
     return alone;
