@@ -24,11 +24,14 @@ class Cluster:
     """As a context it runs from the beginning; at the end it is stopped and removed.
 
     `admin` is the connection string of a superuser, `dsn` that of an ordinary role for the service,
-    which owns its database. Settings are lines of postgresql.conf.
+    which owns its database. Settings are lines of postgresql.conf, `access` is one of pg_hba.conf,
+    and `prefix` the beginning of the command line that starts it.
     """
 
-    def __init__(self, *settings):
+    def __init__(self, *settings, access="", prefix=()):
         self.settings = settings
+        self.access = access
+        self.prefix = prefix
         self.process = None
 
     def __enter__(self):
@@ -50,6 +53,8 @@ class Cluster:
         program.eventually(lambda: not self.processes())
         with open(self.data / "postgresql.conf", "a") as configuration:
             configuration.writelines(setting + "\n" for setting in self.settings)
+        with open(self.data / "pg_hba.conf", "a") as access:
+            access.write(self.access + "\n")
         self.start()
         program.query(self.admin, "create role service login")
         program.query(self.admin, "create database service owner service")
@@ -72,7 +77,7 @@ class Cluster:
     def start(self):
         """Starts it on the data of the last time; returns when it accepts connections."""
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([*SETPRIV, BIN / "postgres", "-D", self.data],
+            self.process = subprocess.Popen([*self.prefix, *SETPRIV, BIN / "postgres", "-D", self.data],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=program.ENVIRONMENT, cwd="/")
         if not program.eventually(self.accepts, 60):
