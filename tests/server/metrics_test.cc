@@ -105,8 +105,7 @@ TEST_F(FullMetricsTest, NamesTypesAndLabelsAreTheGoldenOnes) {
     lines.push_back(absl::StrCat(name, " ", family.type, family.labels.empty() ? "" : " ",
                                  absl::StrJoin(family.labels, ",")));
   }
-  std::string path = __FILE__;
-  path.replace(path.rfind('/'), path.npos, "/metrics.golden");
+  const std::string path = TWI_SOURCE_FOLDER "/tests/server/metrics.golden";
   std::ostringstream golden;
   golden << std::ifstream(path).rdbuf();
   EXPECT_EQ(absl::StrJoin(lines, "\n") + "\n", golden.str())

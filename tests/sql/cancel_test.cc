@@ -81,7 +81,6 @@ TEST_F(CancelTest, NoneHitsAnotherStatement) {
   std::cout << cancelled << " cancels, " << at_the_end
             << " of them about when the statement ended; " << neighbours
             << " statements after them, none hit" << std::endl;
-  EXPECT_GT(at_the_end, 0);
 }
 
 // A cancel that is not ours names a connection, and so hits the lane's whole batch.
