@@ -117,6 +117,9 @@ void Session::Look(Clock::time_point when) {
   timer_.async_wait([weak = weak_from_this()](const std::error_code& error) {
     const auto self = weak.lock();
     if (error || self == nullptr || self->execution_ == nullptr || !self->sent_) return;
+    // The look at the statement before may come late. A second cancel would outlast the first, and
+    // hit what runs then.
+    if (self->cancelling_) return;
     const Execution& execution = *self->execution_;
     const auto now = Clock::now();
     if (now >= execution.deadline || execution.abandoned()) return self->Cancel();

@@ -83,9 +83,14 @@ class LateService : public Service {
   }
 };
 
-class DefaultDeadlineTest : private LateService, public WorkTest {
+/// Made before the server, whose threads use it.
+struct HasLateService {
+  LateService late;
+};
+
+class DefaultDeadlineTest : private HasLateService, public WorkTest {
  protected:
-  DefaultDeadlineTest() : WorkTest({.default_deadline = milliseconds(100)}, {this}) {}
+  DefaultDeadlineTest() : WorkTest({.default_deadline = milliseconds(100)}, {&late}) {}
 
   /// A call without a deadline.
   grpc::Status CallWithout(const std::string& path, const google::protobuf::Message& request) {
