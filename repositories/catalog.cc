@@ -333,7 +333,7 @@ std::unique_ptr<Operation> Catalog::Loader::Make(const Draft& draft, const sql::
     operation->rows_ =
         RowPlan::Make(draft.method->output_type(), columns, fieldless, &problems, &warnings);
     if (draft.set() && !columns.empty() && !HasCallColumn(columns)) {
-      problems.push_back(
+      problems.emplace_back(
           "does not tell whose a row is: select the ordinality of `:requests`, a bigint, as _call");
     }
   }

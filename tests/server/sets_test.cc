@@ -100,8 +100,8 @@ from saved s;
 
 /// The stanzas, the part that they share filled in.
 const std::string& Stanzas() {
-  static const std::string stanzas = absl::StrReplaceAll(kStanzas, {{"%SAVE%", kSave}});
-  return stanzas;
+  static const std::string kFilled = absl::StrReplaceAll(kStanzas, {{"%SAVE%", kSave}});
+  return kFilled;
 }
 
 constexpr char kService[] = "/twi.test.v1.SetsService/";
