@@ -1,14 +1,15 @@
 #pragma once
 
+#include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 
 #include <memory>
-#include <regex>
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "server/wire.h"
 #include "tests/support/running_server.h"
 
@@ -111,10 +112,10 @@ class OperationFixture : public ::testing::Test {
     const std::string told = status.error_message() + "\n" + details.info.DebugString() +
                              details.bad_request.DebugString();
     // SQL, tables, values, and five characters that could be an SQLSTATE.
-    static const std::regex kSecret(
-        R"(select|insert|update |delete|hidden_|hush|\$\d|syntax|relation|operator|\b\d[0-9A-Z]{4}\b)",
-        std::regex::icase);
-    EXPECT_FALSE(std::regex_search(told, kSecret)) << told;
+    EXPECT_THAT(absl::AsciiStrToLower(told),
+                ::testing::Not(::testing::ContainsRegex(
+                    "select|insert|update |delete|hidden_|hush|\\$[0-9]|syntax|relation|operator|"
+                    "\\b[0-9][0-9a-z]{4}\\b")));
     EXPECT_LT(details.info.metadata_size(), 4) << told;
   }
 
