@@ -17,7 +17,7 @@ struct Lent;
 /// pool has stopped or is gone.
 ///
 /// Given back outside a transaction, the session is reset before the next caller has it; inside
-/// one it is closed, which rolls the transaction back.
+/// one it is closed, which rolls the transaction back. REQUIRES: nothing runs in it then.
 class Lease {
  public:
   /// Holds none.

@@ -120,7 +120,7 @@ void Lender::Serve() {
                other != places_.end()) {
       Close(other, &Numbers::closed_room);
     } else {
-      // Whatever becomes free next is this one's, so those behind it must not have it.
+      // No session is free, so those behind it can only wait, too.
       break;
     }
   }

@@ -140,6 +140,13 @@ TEST_F(SessionTest, AStatementIsCancelledAtItsDeadlineAndTheSessionGoesOn) {
     // A cancel that came late would hit this one.
     EXPECT_EQ(borrower.Value("select 'here' from pg_sleep(0.01)"), "here");
   }
+  // Each ends by itself when it is about to be cancelled.
+  const Statement brief = {"", "select pg_sleep(0.01)"};
+  const int rounds = std::max(10, static_cast<int>(100 * Load()));
+  for (int round = 0; round < rounds; ++round) {
+    borrower.Run(brief, std::chrono::microseconds(9800 + 10 * (round % 100)));
+    ASSERT_EQ(borrower.Value("select 'here' from pg_sleep(0.005)"), "here");
+  }
   borrower.Begin(endless);
   borrower.cancelled() = true;
   EXPECT_EQ(borrower.End().status.code(), StatusCode::kCancelled);
