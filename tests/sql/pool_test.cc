@@ -6,12 +6,28 @@
 #include <thread>
 
 #include "sql/errors.h"
+#include "tests/support/borrower.h"
 #include "tests/support/pool_fixture.h"
 
 namespace twi::sql {
 namespace {
 
 using ::testing::AnyOf;
+
+/// Ends the connection that runs a statement with these words, as soon as one does.
+class BreakTest : public PoolTest {
+ protected:
+  void KillWhoRuns(const std::string& words) {
+    EXPECT_TRUE(Eventually([&] {
+      return database_.Value(
+                 "select count(pg_terminate_backend(pid)) from pg_stat_activity where query like "
+                 "'%" +
+                 words +
+                 "%' and state = 'active' and datname = current_database() and pid <> "
+                 "pg_backend_pid()") == "1";
+    }));
+  }
+};
 
 TEST_F(PoolTest, EveryCallerGetsItsOwnAnswer) {
   const auto executions = Run(kEcho, Range(0, 500));
@@ -136,24 +152,23 @@ TEST_F(PoolTest, LostConnectionsAreOpenedAgain) {
   }
 }
 
-TEST_F(PoolTest, AReadUnderWayWhenTheConnectionBreaksRunsAgain) {
-  auto reads = Begin(kSleep, {5});
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  database_.Run(
-      "select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(0.3)%' "
-      "and pid <> pg_backend_pid()");
+TEST_F(BreakTest, AReadUnderWayWhenTheConnectionBreaksRunsAgain) {
+  const Statement locked = {"Test/Locked", "select pg_advisory_xact_lock_shared($1)", true};
+  Borrower holder(*pool_);
+  ASSERT_TRUE(holder.Borrow().ok());
+  EXPECT_TRUE(holder.Run("select pg_advisory_lock(5)").status.ok());
+  auto reads = Begin(locked, {5});
+  KillWhoRuns("pg_advisory_xact_lock_shared");
+  EXPECT_TRUE(holder.Run("select pg_advisory_unlock(5)").status.ok());
   Wait();
   EXPECT_TRUE(reads[0]->status.ok()) << reads[0]->status;
   EXPECT_EQ(reads[0]->attempts, 2);
 }
 
-TEST_F(PoolTest, AWriteUnderWayWhenTheConnectionBreaksIsUnknown) {
-  auto writes = Begin(kSlowInsert, {5});
-  writes[0]->idempotent = false;
-  std::this_thread::sleep_for(std::chrono::milliseconds(150));
-  database_.Run(
-      "select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(0.5)%' "
-      "and pid <> pg_backend_pid()");
+TEST_F(BreakTest, AWriteUnderWayWhenTheConnectionBreaksIsUnknown) {
+  const Statement endless = {"Test/Endless", "insert into t select $1 from pg_sleep(600)", false};
+  auto writes = Begin(endless, {5});
+  KillWhoRuns("pg_sleep(600)");
   Wait();
   EXPECT_EQ(writes[0]->status.code(), absl::StatusCode::kUnknown);
   EXPECT_EQ(Reason(writes[0]->status), "OUTCOME_UNKNOWN");
