@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "google/protobuf/descriptor.pb.h"
 #include "proto/descriptor_names.h"
+#include "repositories/form.h"
 #include "repositories/postgres_types.h"
 #include "sql/analysis.h"
 #include "sql/describe.h"
@@ -19,26 +20,11 @@ namespace {
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::MethodDescriptor;
-using google::protobuf::MethodOptions;
 using google::protobuf::ServiceDescriptor;
 using Replacements = std::vector<std::pair<std::string, std::string>>;
 
 // PostgreSQL cuts longer names of prepared statements off; " (next)" is added to some.
 constexpr size_t kNameLimit = 56;
-
-// Functions that outlive their statement on a connection that others share.
-const std::set<std::string_view> kSessionFunctions = {"set_config",
-                                                      "pg_advisory_lock",
-                                                      "pg_advisory_lock_shared",
-                                                      "pg_try_advisory_lock",
-                                                      "pg_advisory_unlock",
-                                                      "pg_listening_channels",
-                                                      "pg_advisory_unlock_all",
-                                                      "dblink_connect",
-                                                      "pg_try_advisory_lock_shared",
-                                                      "pg_export_snapshot",
-                                                      "lo_open",
-                                                      "setseed"};
 
 /// `q.time` -> `time`: the name that a result column has.
 std::string ColumnOf(const std::string& key) { return key.substr(key.rfind('.') + 1); }
@@ -86,7 +72,6 @@ class Catalog::Loader {
   void Pair(const std::vector<const ServiceDescriptor*>& services);
   void Draw(const Repository& repository, const Stanza& stanza, const MethodDescriptor* method);
   bool BindText(Draft* draft);
-  void CheckAnalysis(const Draft& draft);
   void CheckSet(const Draft& draft);
   std::unique_ptr<Operation> Make(const Draft& draft, const sql::Described& first,
                                   const sql::Described* next);
@@ -200,7 +185,9 @@ void Catalog::Loader::Draw(const Repository& repository, const Stanza& stanza,
   auto analysis = sql::Analyse(draft.first.text);
   if (!analysis.ok()) return Problem(draft, std::string(analysis.status().message()));
   draft.analysis = *std::move(analysis);
-  CheckAnalysis(draft);
+  for (const std::string& problem : FormProblems(stanza, *method, draft.analysis)) {
+    Problem(draft, problem);
+  }
   CheckSet(draft);
   drafts_.push_back(std::move(draft));
 }
@@ -229,39 +216,6 @@ bool Catalog::Loader::BindText(Draft* draft) {
   }
   return bind({{"page.after", "true"}}, &draft->first) &&
          bind({{"page.after", AfterKey(stanza)}}, &draft->next);
-}
-
-void Catalog::Loader::CheckAnalysis(const Draft& draft) {
-  const sql::Analysis& analysis = draft.analysis;
-  if (analysis.statements != 1) {
-    return Problem(draft, absl::StrCat("holds ", analysis.statements,
-                                       " statements: write one, with common table expressions"));
-  }
-  if (analysis.kind == sql::Analysis::Kind::kOther) {
-    return Problem(
-        draft,
-        "is none of select, insert, update, delete, merge: a shared connection runs no other");
-  }
-  if (analysis.star) Problem(draft, "selects `*`: name the columns");
-  for (const std::string& function : analysis.functions) {
-    if (kSessionFunctions.contains(ColumnOf(function))) {
-      Problem(draft, absl::StrCat("calls ", function,
-                                  "(), which changes the connection that others share"));
-    }
-  }
-  const bool declared_read =
-      draft.method->options().idempotency_level() == MethodOptions::NO_SIDE_EFFECTS;
-  if (declared_read && !analysis.read_only()) {
-    Problem(draft, absl::StrCat("is declared NO_SIDE_EFFECTS and ",
-                                analysis.locks ? "locks rows" : "writes",
-                                ": take the option from the rpc, or the effect from the SQL"));
-  }
-  if (!declared_read && draft.method->options().HasExtension(twi::data::v1::cache)) {
-    Problem(draft, "has a cache policy and is not declared NO_SIDE_EFFECTS");
-  }
-  if (!draft.stanza->page.empty() && !declared_read) {
-    Problem(draft, "lists pages and is not declared NO_SIDE_EFFECTS");
-  }
 }
 
 void Catalog::Loader::CheckSet(const Draft& draft) {
