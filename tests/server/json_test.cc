@@ -92,32 +92,6 @@ class JsonTest : public testing::OperationFixture {
     Serve(kTables, kStanzas,
           test::v1::Messages::descriptor()->file()->FindServiceByName("JsonService"));
   }
-
-  static void ExpectEcho(const std::string& method, const std::string& message) {
-    ExpectAnswer(method, message, message);
-  }
-
-  /// Expects DATA_LOSS that names the column.
-  static void ExpectLoss(const std::string& method, const std::string& text,
-                         const std::string& column) {
-    ExpectRefusal(method, Text(text), Code::DATA_LOSS, "VALUE_UNREPRESENTABLE", column);
-  }
-
-  static void ExpectInvalid(const std::string& method, const std::string& request,
-                            const std::string& field) {
-    ExpectRefusal(method, request, Code::INVALID_ARGUMENT, "FIELD_INVALID", field);
-  }
-
-  static std::string Text(const std::string& text) {
-    test::v1::ReadJsonRequest request;
-    request.set_text(text);
-    return request.ShortDebugString();
-  }
-
-  static void ExpectRead(const std::string& method, const std::string& text,
-                         const std::string& expected) {
-    ExpectAnswer(method, Text(text), expected);
-  }
 };
 
 // The whole of what a message may hold, as jsonb and by the columns of its fields.

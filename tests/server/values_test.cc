@@ -84,32 +84,6 @@ class ValuesTest : public testing::OperationFixture {
     Serve("", kStanzas,
           test::v1::Scalars::descriptor()->file()->FindServiceByName("ValuesService"));
   }
-
-  static void ExpectEcho(const std::string& method, const std::string& message) {
-    ExpectAnswer(method, message, message);
-  }
-
-  /// Expects DATA_LOSS that names the column.
-  static void ExpectLoss(const std::string& method, const std::string& text,
-                         const std::string& column) {
-    ExpectRefusal(method, Text(text), Code::DATA_LOSS, "VALUE_UNREPRESENTABLE", column);
-  }
-
-  static void ExpectInvalid(const std::string& method, const std::string& request,
-                            const std::string& field) {
-    ExpectRefusal(method, request, Code::INVALID_ARGUMENT, "FIELD_INVALID", field);
-  }
-
-  static std::string Text(const std::string& text) {
-    test::v1::ReadRequest request;
-    request.set_text(text);
-    return request.ShortDebugString();
-  }
-
-  static void ExpectRead(const std::string& method, const std::string& text,
-                         const std::string& expected) {
-    ExpectAnswer(method, Text(text), expected);
-  }
 };
 
 TEST_F(ValuesTest, ScalarsComeBack) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "server/wire.h"
 #include "tests/support/running_server.h"
 
@@ -84,6 +85,32 @@ class OperationFixture : public ::testing::Test {
     EXPECT_EQ(WhereOf(details), where) << status.error_message();
     const std::string operation = served->name() + "/" + method;
     EXPECT_EQ(details.info.metadata().at("operation"), operation);
+  }
+
+  /// What goes in comes back.
+  static void ExpectEcho(const std::string& method, const std::string& message) {
+    ExpectAnswer(method, message, message);
+  }
+
+  /// Expects DATA_LOSS that names the column.
+  static void ExpectLoss(const std::string& method, const std::string& text,
+                         const std::string& column) {
+    ExpectRefusal(method, Text(text), Code::DATA_LOSS, "VALUE_UNREPRESENTABLE", column);
+  }
+
+  static void ExpectInvalid(const std::string& method, const std::string& request,
+                            const std::string& field) {
+    ExpectRefusal(method, request, Code::INVALID_ARGUMENT, "FIELD_INVALID", field);
+  }
+
+  /// A request whose one field is `text`.
+  static std::string Text(const std::string& text) {
+    return "text: \"" + absl::CEscape(text) + "\"";
+  }
+
+  static void ExpectRead(const std::string& method, const std::string& text,
+                         const std::string& expected) {
+    ExpectAnswer(method, Text(text), expected);
   }
 
  private:
