@@ -9,17 +9,16 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "repositories/binary_format.h"
 #include "repositories/enum_names.h"
 #include "repositories/field_mask.h"
+#include "repositories/field_path.h"
 #include "repositories/field_value.h"
 #include "repositories/json_writer.h"
 #include "repositories/page_token.h"
 #include "repositories/postgres_types.h"
-#include "repositories/spelling.h"
 #include "repositories/times.h"
 #include "sql/errors.h"
 
@@ -90,32 +89,6 @@ void CheckType(const std::string& name, const FieldDescriptor& field, sql::Oid t
   } else if (field.enum_type() != nullptr && !IsInteger(field.is_repeated() ? element : type)) {
     for (std::string& problem : JsonProblems(field)) problems->push_back(std::move(problem));
   }
-}
-
-/// The fields from `request` down to the one that `name` means; empty, with a problem, when there
-/// is none.
-std::vector<const FieldDescriptor*> FindPath(const Descriptor& request, const std::string& name,
-                                             std::vector<std::string>* problems) {
-  std::vector<const FieldDescriptor*> path;
-  const Descriptor* type = &request;
-  const std::vector<std::string> steps = absl::StrSplit(name, '.');
-  for (const std::string& step : steps) {
-    if (type == nullptr || (!path.empty() && path.back()->is_repeated())) {
-      problems->push_back(absl::StrCat("placeholder :", name, " goes below ", path.back()->name(),
-                                       ", which is ", FieldTypeName(*path.back()),
-                                       ": only singular messages have fields below them"));
-      return {};
-    }
-    const FieldDescriptor* field = type->FindFieldByName(step);
-    if (field == nullptr) {
-      problems->push_back(
-          absl::StrCat("placeholder :", name, " is no field: ", FieldSuggestion(*type, step)));
-      return {};
-    }
-    path.push_back(field);
-    type = field->message_type();
-  }
-  return path;
 }
 
 template <typename T>
@@ -292,8 +265,12 @@ ParameterPlan ParameterPlan::Make(const Descriptor* request, const std::vector<s
     } else if (absl::ConsumePrefix(&key, "page.after_") && absl::SimpleAtoi(key, &parameter.key)) {
       parameter.source = Source::kPageAfter;
     } else {
-      parameter.path = FindPath(*request, names[i], problems);
-      if (parameter.path.empty()) continue;
+      std::string problem;
+      parameter.path = FindPath(*request, names[i], &problem);
+      if (parameter.path.empty()) {
+        problems->push_back(absl::StrCat("placeholder :", names[i], " ", problem));
+        continue;
+      }
       const FieldDescriptor& field = *parameter.path.back();
       CheckType(names[i], field, types[i], problems);
       parameter.array = ElementType(types[i]) != 0;

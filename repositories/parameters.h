@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "google/protobuf/message.h"
+#include "repositories/field_path.h"
 #include "repositories/violations.h"
 #include "sql/parameters.h"
 #include "sql/statement.h"
@@ -51,7 +52,7 @@ class ParameterPlan {
     Source source = Source::kField;
     int key = 0;  ///< kPageAfter: which of the page's keys.
     /// kField: from the request down to the field.
-    std::vector<const google::protobuf::FieldDescriptor*> path;
+    FieldPath path;
     sql::Oid type = 0;  ///< What Postgres expects: the element's type for an array.
     bool array = false;
     /// An `update_mask`: fields that it could name and that the statement does not take.

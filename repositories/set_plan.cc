@@ -4,12 +4,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "google/protobuf/text_format.h"
 #include "repositories/binary_format.h"
 #include "repositories/json_writer.h"
 #include "repositories/postgres_types.h"
-#include "repositories/spelling.h"
 #include "repositories/violations.h"
 
 namespace twi::repositories {
@@ -53,18 +51,9 @@ SetPlan SetPlan::Make(const Descriptor* request, const std::vector<std::string>&
     }
   }
   for (const std::string& key : keys) {
-    Path path;
-    const Descriptor* type = request;
-    for (const std::string& step : std::vector<std::string>(absl::StrSplit(key, '.'))) {
-      const FieldDescriptor* field = type == nullptr ? nullptr : type->FindFieldByName(step);
-      if (field == nullptr || field->is_repeated()) {
-        path.clear();
-        break;
-      }
-      path.push_back(field);
-      type = field->message_type();
-    }
-    if (path.empty() || type != nullptr) {
+    std::string problem;
+    FieldPath path = FindPath(*request, key, &problem);
+    if (path.empty() || path.back()->is_repeated() || path.back()->message_type() != nullptr) {
       problems->push_back(absl::StrCat("`-- batch: ", key, "` names no plain field of ",
                                        request->name(),
                                        ": it is what no two calls of one statement "
@@ -78,7 +67,7 @@ SetPlan SetPlan::Make(const Descriptor* request, const std::vector<std::string>&
 
 std::string SetPlan::KeyOf(const Message& request) const {
   std::string key;
-  for (const Path& path : keys_) {
+  for (const FieldPath& path : keys_) {
     const Message* message = &request;
     for (const FieldDescriptor* field : path) {
       if (field == path.back()) break;

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "google/protobuf/message.h"
+#include "repositories/field_path.h"
 #include "sql/execution.h"
 #include "sql/statement.h"
 
@@ -43,11 +44,9 @@ class SetPlan {
   static void BindChunk(Chunk chunk, sql::Execution* execution);
 
  private:
-  using Path = std::vector<const google::protobuf::FieldDescriptor*>;
-
   std::string KeyOf(const google::protobuf::Message& request) const;
 
-  std::vector<Path> keys_;
+  std::vector<FieldPath> keys_;
 };
 
 }  // namespace twi::repositories
