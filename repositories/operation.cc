@@ -86,7 +86,9 @@ void Operation::BindChunk(Chunk chunk, sql::Execution* execution) const {
 }
 
 absl::Status Operation::AddChunk(const sql::Rows& rows, Tally* tally) const {
-  return tally_.Add(rows, tally);
+  if (absl::Status status = CheckColumns(rows); !status.ok()) return status;
+  tally_.Add(rows, tally);
+  return absl::OkStatus();
 }
 
 void Operation::EncodeTally(const Tally& tally, std::string* response) const {
@@ -94,7 +96,8 @@ void Operation::EncodeTally(const Tally& tally, std::string* response) const {
 }
 
 absl::Status Operation::CheckColumns(const sql::Rows& rows) const {
-  if (Fits(rows, rows_.columns())) return absl::OkStatus();
+  const bool sums = method_->client_streaming();
+  if (Fits(rows, sums ? tally_.columns() : rows_.columns())) return absl::OkStatus();
   return sql::Error(absl::StatusCode::kFailedPrecondition, "SCHEMA_MISMATCH",
                     absl::StrCat(name_, ": the result's columns changed; restart the server"));
 }

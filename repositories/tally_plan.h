@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "google/protobuf/descriptor.h"
 #include "sql/rows.h"
 #include "sql/statement.h"
@@ -28,9 +27,10 @@ class TallyPlan {
                         const std::vector<sql::Column>& columns,
                         std::vector<std::string>* problems);
 
-  /// Adds each column over all rows; NULL adds nothing. FAILED_PRECONDITION when the columns are
-  /// not those of the plan any more.
-  absl::Status Add(const sql::Rows& rows, Tally* tally) const;
+  const std::vector<sql::Column>& columns() const { return columns_; }
+
+  /// Adds each column over all rows; NULL adds nothing. REQUIRES: Fits(rows, columns()).
+  void Add(const sql::Rows& rows, Tally* tally) const;
 
   /// Appends the response.
   void Encode(const Tally& tally, std::string* response) const;

@@ -7,6 +7,7 @@
 #include "server/method.h"
 #include "server/record.h"
 #include "server/run.h"
+#include "server/wire.h"
 #include "sql/errors.h"
 #include "sql/session.h"
 
@@ -33,10 +34,7 @@ Task<absl::Status> Operations::Send(Call& call, Message* request) {
   Task<absl::StatusOr<bool>> reading = stream.Read(request);
   const absl::StatusOr<bool> read = co_await reading;
   if (!read.ok()) co_return read.status();
-  if (!*read) {
-    co_return sql::Error(absl::StatusCode::kUnimplemented, "CALL_REFUSED",
-                         "a call without a request");
-  }
+  if (!*read) co_return Refused("a call without a request");
   Operation::Progress progress;
   while (!progress.complete) {
     Run run(call, *pool_, slow_);

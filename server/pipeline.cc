@@ -7,7 +7,6 @@
 #include "google/protobuf/arena.h"
 #include "proto/descriptor_names.h"
 #include "server/record.h"
-#include "server/run.h"
 #include "server/wire.h"
 #include "sql/errors.h"
 
@@ -31,10 +30,6 @@ absl::Status Unknown(const Call& call) {
   return sql::Error(absl::StatusCode::kUnimplemented, "METHOD_UNKNOWN",
                     // Callers' own bytes, and details hold UTF-8.
                     absl::StrCat("there is no method ", absl::CHexEscape(call.path())));
-}
-
-absl::Status Refused(const char* why) {
-  return sql::Error(absl::StatusCode::kUnimplemented, "CALL_REFUSED", why);
 }
 
 absl::Status TooMany() {

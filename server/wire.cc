@@ -42,6 +42,10 @@ absl::Status Parse(grpc::ByteBuffer* buffer, google::protobuf::Message* message)
                     "the request is no " + message->GetDescriptor()->full_name());
 }
 
+absl::Status Refused(const char* why) {
+  return sql::Error(absl::StatusCode::kUnimplemented, "CALL_REFUSED", why);
+}
+
 grpc::ByteBuffer Buffer(std::string bytes) {
   // Short ones are copied into gRPC's own small slices.
   if (bytes.size() <= 64) {

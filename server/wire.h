@@ -13,6 +13,9 @@ namespace twi::server {
 /// Reads `buffer` into `message`. INVALID_ARGUMENT (REQUEST_MALFORMED) when it is none of its type.
 absl::Status Parse(grpc::ByteBuffer* buffer, google::protobuf::Message* message);
 
+/// UNIMPLEMENTED (CALL_REFUSED): the call has not as many requests as its method takes.
+absl::Status Refused(const char* why);
+
 /// `bytes` as gRPC sends them, without a copy.
 grpc::ByteBuffer Buffer(std::string bytes);
 

@@ -117,6 +117,11 @@ absl::Status ShuttingDown() {
   return Error(StatusCode::kUnavailable, "SHUTTING_DOWN", "the server is shutting down");
 }
 
+absl::Status TooManyWait() {
+  return Error(StatusCode::kResourceExhausted, "OVERLOADED",
+               "too many calls are waiting for the database");
+}
+
 std::string Reason(const absl::Status& status) {
   auto payload = status.GetPayload(ToAbsl(kReasonUrl));
   return payload ? std::string(*payload) : "";

@@ -34,6 +34,8 @@ absl::Status GaveUp();
 /// UNAVAILABLE: the database is down, or the server ends.
 absl::Status DatabaseUnavailable();
 absl::Status ShuttingDown();
+/// RESOURCE_EXHAUSTED: too many wait already, or for longer than there is time.
+absl::Status TooManyWait();
 
 /// The reason of an error made by Error, or "" when it has none.
 std::string Reason(const absl::Status& status);

@@ -16,6 +16,10 @@ namespace twi::sql {
 
 using Clock = std::chrono::steady_clock;
 
+/// How many may wait for a lane, and how many for a session: at 10,000 statements a second of a
+/// busy small machine, half a second of waiting.
+inline constexpr size_t kQueueLimit = 5000;
+
 /// OK while somebody waits for an answer; CANCELLED when the caller gave up, DEADLINE_EXCEEDED when
 /// it is too late. `cancelled` may be null.
 absl::Status Awaited(Clock::time_point deadline, const std::atomic<bool>* cancelled);

@@ -11,19 +11,11 @@
 namespace twi::sql {
 namespace {
 
-// At 10,000 statements a second of a busy small machine, half a second of waiting.
-constexpr size_t kQueueLimit = 5000;
-
 const Statement kSetTimeout = {"twi_data_statement_timeout",
                                "select set_config('statement_timeout', $1, false)", true};
 
 // Of a new batch in the lane's pace, which so follows the last dozen.
 constexpr int kPaceShare = 8;
-
-absl::Status TooMany() {
-  return Error(absl::StatusCode::kResourceExhausted, "OVERLOADED",
-               "too many calls are waiting for the database");
-}
 
 std::vector<Execution*> CallersOf(std::span<const Unit> units) {
   std::vector<Execution*> callers;
@@ -70,7 +62,7 @@ bool Lane::Submit(Execution* execution) {
         queue_.size() > limits_.callers &&
         Clock::now() + pace_.load(std::memory_order_relaxed) * queue_.size() > execution->deadline;
     if (late || queue_.size() >= kQueueLimit) {
-      execution->status = TooMany();
+      execution->status = TooManyWait();
       return false;
     }
     queue_.push_back(execution);
@@ -191,8 +183,10 @@ Lane::Batch Lane::Next() {
 
 void Lane::SetTimeout(const Batch& batch) {
   Clock::duration longest{};
-  for (const Execution* execution : CallersOf(batch)) {
-    longest = std::max(longest, execution->deadline - sent_at_);
+  for (const Unit& unit : batch) {
+    for (const Execution* member : unit.members()) {
+      longest = std::max(longest, member->deadline - sent_at_);
+    }
   }
   // A power of two, so that it seldom changes. A timeout up to four times too long stays: callers
   // are answered at their deadlines all the same.
@@ -215,9 +209,11 @@ void Lane::OnRows(Rows rows) {
 }
 
 void Lane::OnError(DatabaseError error) {
-  // Set again before the next batch.
-  if (setting_timeout_) timeout_ = std::chrono::milliseconds(0);
-  if (setting_timeout_) return;
+  if (setting_timeout_) {
+    // Set again before the next batch.
+    timeout_ = std::chrono::milliseconds(0);
+    return;
+  }
   failed_ = position_++;
   error_ = std::move(error);
 }
@@ -229,14 +225,13 @@ void Lane::OnSkipped() {
 void Lane::OnSync(const DatabaseError* error) {
   if (std::exchange(setting_timeout_, false)) return;
   const Batch batch = std::exchange(batch_, {});
-  Observe(batch, !failed_ && error == nullptr);
+  const bool ok = !failed_ && error == nullptr;
+  Observe(batch, ok);
   Callers answered;
-  if (failed_) {
-    Sort(batch, error_, *failed_, &answered);
-  } else if (error != nullptr) {
-    Sort(batch, *error, std::string::npos, &answered);
-  } else {
+  if (ok) {
     answered = CallersOf(batch);
+  } else {
+    Sort(batch, failed_ ? error_ : *error, &answered);
   }
   if (!connection_->idle()) {
     std::exchange(connection_, nullptr)->Close();
@@ -267,13 +262,14 @@ void Lane::Observe(const Batch& batch, bool ok) {
   }
 }
 
-void Lane::Sort(const Batch& batch, const DatabaseError& error, size_t failed, Callers* answered) {
+void Lane::Sort(const Batch& batch, const DatabaseError& error, Callers* answered) {
   const std::span<const Unit> units(batch);
   const bool alone = batch.size() == 1;
-  if (failed == std::string::npos && !(alone && batch.front().members().size() == 1)) {
+  // Without a culprit it was the commit that failed.
+  if (!failed_ && !(alone && batch.front().members().size() == 1)) {
     return RunAgainHalved(CallersOf(units));
   }
-  if (failed == std::string::npos) failed = 0;
+  const size_t failed = failed_.value_or(0);
   Callers rest = CallersOf(units.subspan(failed + 1));
   if (kind_ == Kind::kRead) {
     *answered = CallersOf(units.first(failed));

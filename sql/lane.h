@@ -82,7 +82,7 @@ class Lane : private Connection::Listener {
   /// What the members of a batch that went through tell of their conduct and of the lane's pace.
   void Observe(const Batch& batch, bool ok);
   /// Decides what each caller of a failed batch gets: an answer or another run.
-  void Sort(const Batch& batch, const DatabaseError& error, size_t failed, Callers* answered);
+  void Sort(const Batch& batch, const DatabaseError& error, Callers* answered);
   /// What the culprit of a failed batch gets.
   void Judge(const Unit& culprit, const DatabaseError& error, bool alone, Callers* answered);
   void RunAgain(Callers callers);

@@ -9,13 +9,6 @@ namespace {
 
 // How soon it is noticed that one who waits gives up.
 constexpr std::chrono::milliseconds kLook{20};
-// As many as may wait for a lane.
-constexpr size_t kQueueLimit = 5000;
-
-absl::Status TooMany() {
-  return Error(absl::StatusCode::kResourceExhausted, "OVERLOADED",
-               "too many calls are waiting for the database");
-}
 
 }  // namespace
 
@@ -61,7 +54,7 @@ bool Lender::Submit(Loan* loan) {
   {
     std::lock_guard lock(mutex_);
     const bool full = numbers_.waiting + arriving_ >= static_cast<int>(kQueueLimit);
-    loan->status = refusal_.ok() && full ? TooMany() : refusal_;
+    loan->status = refusal_.ok() && full ? TooManyWait() : refusal_;
     if (!loan->status.ok()) return false;
     ++arriving_;
   }
@@ -78,7 +71,7 @@ bool Lender::Submit(Loan* loan) {
 void Lender::Enqueue(const Waiter& waiter) {
   if (waiter.Expire()) return waiter.Done();
   absl::Status refusal = Refusal(waiter.kind());
-  if (refusal.ok() && queue_.size() >= kQueueLimit) refusal = TooMany();
+  if (refusal.ok() && queue_.size() >= kQueueLimit) refusal = TooManyWait();
   if (!refusal.ok()) return waiter.Answer(refusal);
   queue_.push_back(waiter);
   Serve();

@@ -66,22 +66,6 @@ class Pool {
   /// Every lane is connected, and the least number of sessions is open.
   bool connected() const;
 
-  /// `co_await pool.Run(execution)` returns on the pool's thread when the execution has its status
-  /// and rows, or at once when it was refused.
-  auto Run(Execution& execution) {
-    struct Awaiter {
-      Pool& pool;
-      Execution& execution;
-      bool await_ready() const { return false; }
-      bool await_suspend(std::coroutine_handle<> waiter) {
-        execution.done = [waiter] { waiter.resume(); };
-        return pool.Submit(&execution);
-      }
-      void await_resume() const {}
-    };
-    return Awaiter{*this, execution};
-  }
-
   /// `co_await pool.Lend(loan)` returns on the pool's thread when the loan has its status and
   /// lease, or at once when it was refused:
   ///
