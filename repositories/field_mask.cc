@@ -25,6 +25,12 @@ const FieldDescriptor* ResourceField(const Descriptor& request) {
   return resource;
 }
 
+/// Whether the field must be set whatever the mask says, so that it tells which row is meant.
+bool IsKey(const FieldDescriptor& field) {
+  const auto& rules = field.options().GetExtension(data::v1::rules);
+  return !field.is_repeated() && !field.has_presence() && (rules.id() || rules.required());
+}
+
 bool IsSet(const Message& message, const FieldDescriptor* field) {
   const auto* reflection = message.GetReflection();
   return field->is_repeated() ? reflection->FieldSize(message, field) > 0
@@ -44,9 +50,7 @@ std::vector<const FieldDescriptor*> MaskableFields(const Descriptor& request) {
   std::vector<const FieldDescriptor*> fields;
   for (int i = 0; i < target.field_count(); ++i) {
     const FieldDescriptor* field = target.field(i);
-    const bool key = !field->is_repeated() && !field->has_presence() &&
-                     field->options().GetExtension(data::v1::rules).id();
-    if (!key && !IsUpdateMask(*field)) fields.push_back(field);
+    if (!IsKey(*field) && !IsUpdateMask(*field)) fields.push_back(field);
   }
   return fields;
 }

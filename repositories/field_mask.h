@@ -12,7 +12,8 @@ bool IsUpdateMask(const google::protobuf::FieldDescriptor& field);
 
 /// The fields that paths of an update's mask may name. They are the request's own, or those of its
 /// resource when the request has exactly one singular field of a message type of ours; beside
-/// `update_mask` and the keys, which are ids (`rules.id`) that are always set.
+/// `update_mask` and the keys, which are fields without presence that are always set: ids
+/// (`rules.id`) and what is `rules.required`, such as a title.
 std::vector<const google::protobuf::FieldDescriptor*> MaskableFields(
     const google::protobuf::Descriptor& request);
 

@@ -207,6 +207,9 @@ TEST_F(ParametersInPostgres, UpdateMasks) {
   EXPECT_EQ(Bound(named, "update_mask", "text[]", taken), "{note}");
   EXPECT_EQ(Bound(test::v1::UpdateRowRequest(), "update_mask", "text[]", taken), "{}");
 
+  const auto title = Parse<test::v1::UpdateTitleRequest>("title: 'a' note: 'n'");
+  EXPECT_EQ(Bound(title, "update_mask", "text[]", {"title", "note"}), "{note}");
+
   const auto resource = Parse<test::v1::UpdateResourceRequest>("row { id: 2 name: 'n' note: '' }");
   EXPECT_EQ(Bound(resource, "update_mask", "text[]", {"row.name", "row.note"}), "{name,note}");
 

@@ -161,6 +161,8 @@ TEST(Validator, UpdateMasksNameFieldsThatAnUpdateSets) {
       ElementsAre(Pair("update_mask", "must name fields that can be updated: name, note, ids")));
   EXPECT_THAT(Violations<UpdateRowRequest>("id: 1 update_mask { paths: 'update_mask' }"),
               ElementsAre(Pair("update_mask", HasSubstr("must name"))));
+  EXPECT_THAT(Violations<test::v1::UpdateTitleRequest>("title: 'a' update_mask { paths: 'title' }"),
+              ElementsAre(Pair("update_mask", "must name fields that can be updated: note")));
   EXPECT_THAT(Violations<UpdateResourceRequest>("id: 1 update_mask { paths: 'note' }"), IsEmpty());
   EXPECT_THAT(Violations<UpdateResourceRequest>("id: 1 update_mask { paths: 'row' }"),
               ElementsAre(Pair("update_mask", HasSubstr("must name"))));
