@@ -36,7 +36,7 @@ class Buf(unittest.TestCase):
                 services = self.curl("--reflect-protocol", version, "--list-services").split()
                 self.assertEqual(services, [
                     "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
-                    "grpc.reflection.v1alpha.ServerReflection", "twi.data.v1.QuotesService"])
+                    "grpc.reflection.v1alpha.ServerReflection", *program.DATA_SERVICES])
                 methods = self.curl("--reflect-protocol", version, "--list-methods").split()
                 self.assertIn("grpc.health.v1.Health/Check", methods)
                 self.assertIn("twi.data.v1.QuotesService/SearchQuotes", methods)

@@ -1,5 +1,5 @@
 // Calls QuotesService knowing nothing of it but what reflection says.
-// usage: node reflection.js HOST:PORT v1|v1alpha
+// usage: node reflection.js HOST:PORT v1|v1alpha SERVICE...
 'use strict';
 const assert = require('node:assert/strict');
 const {createRequire} = require('node:module');
@@ -10,7 +10,7 @@ const protobuf = createRequire(tools.resolve('@grpc/proto-loader'))('protobufjs'
 
 const SERVICE = 'twi.data.v1.QuotesService';
 
-async function main(address, version) {
+async function main(address, version, ...dataServices) {
   const credentials = grpc.credentials.createInsecure();
   const reflection = new GrpcReflection(address, credentials, undefined, version);
 
@@ -19,7 +19,7 @@ async function main(address, version) {
     'grpc.health.v1.Health',
     'grpc.reflection.v1.ServerReflection',
     'grpc.reflection.v1alpha.ServerReflection',
-    SERVICE,
+    ...dataServices,
   ]);
   // Each of them is described, not only listed.
   for (const service of services) {

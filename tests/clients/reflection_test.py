@@ -17,8 +17,8 @@ class Reflection(unittest.TestCase):
         cls.server = cls.enterClassContext(program.Server())
 
     def call(self, version):
-        node = subprocess.run([os.environ["NODE"], SCRIPT, self.server.grpc, version], check=False,
-                              capture_output=True, text=True, timeout=60)
+        node = subprocess.run([os.environ["NODE"], SCRIPT, self.server.grpc, version, *program.DATA_SERVICES],
+                              check=False, capture_output=True, text=True, timeout=60)
         self.assertEqual(node.returncode, 0, node.stdout + node.stderr)
 
     def test_v1(self):

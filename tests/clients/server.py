@@ -17,6 +17,11 @@ PROGRAM = os.environ["TWI_PROGRAM"]
 READY = re.compile(r'twi-data ready grpc=(\S+) http=(\S+) schema=(\d+)(?: dsn="([^"]*)")?\n')
 TOOLS = pathlib.Path(__file__).parent.parent / "tools" / "node_modules"
 BUF = TOOLS / "@bufbuild" / "buf-linux-x64" / "bin" / "buf"
+CONTRACT = pathlib.Path(__file__).parents[2] / "proto" / "twi" / "data" / "v1"
+
+# Every service that the protos define, by its full name.
+DATA_SERVICES = sorted(f"twi.data.v1.{name}" for proto in CONTRACT.glob("*.proto")
+                       for name in re.findall(r"^service (\w+)", proto.read_text(), re.MULTILINE))
 
 # What the caller has set for a database of their own is none of the tests' business.
 ENVIRONMENT = {name: value for name, value in os.environ.items()
