@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "proto/descriptor_names.h"
+#include "tests/support/conversation.h"
 #include "tests/support/running_server.h"
 #include "twi/test/v1/case.pb.h"
 
@@ -83,15 +84,30 @@ class CaseTest : public ::testing::Test {
   }
 
  private:
+  grpc::Status Call(const google::protobuf::MethodDescriptor& method,
+                    const std::vector<std::unique_ptr<Message>>& requests, Message* response) {
+    const std::string path = "/" + method.service()->full_name() + "/" + method.name();
+    if (!method.client_streaming()) return server_.Call(path, *requests.at(0), response);
+    Conversation conversation(server_.stub(), path);
+    for (const auto& request : requests) {
+      if (!conversation.Write(*request)) return conversation.Finish();
+    }
+    conversation.WritesDone();
+    conversation.Read(response);
+    return conversation.Finish();
+  }
+
   void Expect(const google::protobuf::MethodDescriptor& method, const Answer& answer) {
-    const auto request = Unpack(case_.request());
-    ASSERT_NE(request, nullptr) << "no type " << case_.request().type_url();
-    ASSERT_EQ(request->GetDescriptor(), method.input_type());
+    std::vector<std::unique_ptr<Message>> requests;
+    for (const auto& request : case_.request()) {
+      requests.push_back(Unpack(request));
+      ASSERT_NE(requests.back(), nullptr) << "no type " << request.type_url();
+      ASSERT_EQ(requests.back()->GetDescriptor(), method.input_type());
+    }
     std::unique_ptr<Message> response(google::protobuf::MessageFactory::generated_factory()
                                           ->GetPrototype(method.output_type())
                                           ->New());
-    const grpc::Status status = server_.Call(
-        "/" + method.service()->full_name() + "/" + method.name(), *request, response.get());
+    const grpc::Status status = Call(method, requests, response.get());
     const auto code = static_cast<absl::StatusCode>(status.error_code());
     if (!answer.code().empty()) {
       EXPECT_EQ(absl::StatusCodeToString(code), answer.code()) << status.error_message();
@@ -103,6 +119,11 @@ class CaseTest : public ::testing::Test {
         fields.push_back(violation.field());
       }
       EXPECT_EQ(fields, std::vector<std::string>(answer.field().begin(), answer.field().end()));
+      for (const auto& [fact, value] : answer.fact()) {
+        const auto found = details.info.metadata().find(fact);
+        ASSERT_NE(found, details.info.metadata().end()) << "no " << fact;
+        EXPECT_EQ(found->second, value) << fact;
+      }
       return;
     }
     ASSERT_TRUE(status.ok()) << status.error_message();
