@@ -1,4 +1,5 @@
-// Runs tests/cases/<service>.textproto: each case is a test `Cases.<service>_<name>`.
+// Runs tests/cases/<service>.textproto: each case is a test `Cases.<service>_<name>`. A list is
+// read in pages of one element, too, and must be the same.
 
 #include <google/protobuf/text_format.h>
 #include <google/protobuf/util/message_differencer.h>
@@ -63,6 +64,10 @@ const google::protobuf::MethodDescriptor* MethodOf(const std::string& name) {
   return nullptr;
 }
 
+std::string PathOf(const google::protobuf::MethodDescriptor& method) {
+  return "/" + method.service()->full_name() + "/" + method.name();
+}
+
 class CaseTest : public ::testing::Test {
  public:
   explicit CaseTest(Case given) : case_(std::move(given)) {}
@@ -86,9 +91,8 @@ class CaseTest : public ::testing::Test {
  private:
   grpc::Status Call(const google::protobuf::MethodDescriptor& method,
                     const std::vector<std::unique_ptr<Message>>& requests, Message* response) {
-    const std::string path = "/" + method.service()->full_name() + "/" + method.name();
-    if (!method.client_streaming()) return server_.Call(path, *requests.at(0), response);
-    Conversation conversation(server_.stub(), path);
+    if (!method.client_streaming()) return server_.Call(PathOf(method), *requests.at(0), response);
+    Conversation conversation(server_.stub(), PathOf(method));
     for (const auto& request : requests) {
       if (!conversation.Write(*request)) return conversation.Finish();
     }
@@ -129,11 +133,43 @@ class CaseTest : public ::testing::Test {
     ASSERT_TRUE(status.ok()) << status.error_message();
     const auto expected = Unpack(answer.response());
     ASSERT_NE(expected, nullptr) << "no type " << answer.response().type_url();
+    ExpectEqual(*expected, *response, answer);
+    const auto* token = method.output_type()->FindFieldByName("next_page_token");
+    if (token != nullptr && !response->GetReflection()->HasField(*response, token)) {
+      ExpectSamePages(method, *requests.at(0), *response, answer);
+    }
+  }
+
+  static void ExpectEqual(const Message& expected, const Message& response, const Answer& answer) {
     MessageDifferencer differencer;
     differencer.AddIgnoreCriteria(new IgnorePaths(answer.ignore()));
     std::string differences;
     differencer.ReportDifferencesToString(&differences);
-    EXPECT_TRUE(differencer.Compare(*expected, *response)) << differences;
+    EXPECT_TRUE(differencer.Compare(expected, response)) << differences;
+  }
+
+  /// A list that is read in pages of one element is the list that one page told.
+  void ExpectSamePages(const google::protobuf::MethodDescriptor& method, const Message& request,
+                       const Message& whole, const Answer& answer) {
+    std::unique_ptr<Message> next(request.New());
+    next->CopyFrom(request);
+    next->GetReflection()->SetInt32(next.get(), method.input_type()->FindFieldByName("page_size"),
+                                    1);
+    const auto* after = method.input_type()->FindFieldByName("page_token");
+    const auto* token = method.output_type()->FindFieldByName("next_page_token");
+    std::unique_ptr<Message> pages(whole.New());
+    for (bool last = false; !last;) {
+      std::unique_ptr<Message> page(whole.New());
+      const grpc::Status status = server_.Call(PathOf(method), *next, page.get());
+      ASSERT_TRUE(status.ok()) << status.error_message();
+      next->GetReflection()->SetString(next.get(), after,
+                                       page->GetReflection()->GetString(*page, token));
+      last = !page->GetReflection()->HasField(*page, token);
+      page->GetReflection()->ClearField(page.get(), token);
+      pages->MergeFrom(*page);
+      ASSERT_LE(pages->ByteSizeLong(), whole.ByteSizeLong()) << "pages without an end";
+    }
+    ExpectEqual(whole, *pages, answer);
   }
 
   const Case case_;
