@@ -13,7 +13,6 @@ namespace twi::sql {
 /// loop's thread.
 class Conduct {
  public:
-  /// A batch that takes longer has a slow member, and a statement that does is one.
   static constexpr std::chrono::milliseconds kSlow{5};
   /// What a failure weighs in good runs. A statement of which more than about one in so many runs
   /// fails would undo more in batches than it gains there.
@@ -26,13 +25,18 @@ class Conduct {
   /// Among which a run that took long is forgotten by and by.
   static constexpr int kRunsOfMean = 16;
 
+  /// A batch that takes longer than `slow` has a slow member, and a statement that does is one.
+  explicit Conduct(Clock::duration slow = kSlow) : slow_(slow) {}
+
+  Clock::duration slow() const { return slow_; }
+
   /// Whether the next run must not share a batch. A suspect's next run is alone, once.
   bool TravelsAlone(const Statement* statement) {
     const auto found = marks_.find(statement);
     if (found == marks_.end()) return false;
     Marks& marks = found->second;
     if (std::exchange(marks.suspect, false)) return true;
-    return marks.time > kSlow || marks.failures > kTolerance;
+    return marks.time > slow_ || marks.failures > kTolerance;
   }
 
   /// It was in a batch that took long.
@@ -54,7 +58,7 @@ class Conduct {
   /// It ran alone, so the time is its own. The mean of the last runs counts, so that one that is
   /// quick now and then stays known as slow.
   void RanAlone(const Statement* statement, bool ok, Clock::duration time) {
-    if (ok && time <= kSlow && !marks_.contains(statement)) return;
+    if (ok && time <= slow_ && !marks_.contains(statement)) return;
     Marks& marks = marks_[statement];
     const bool first = marks.time == Clock::duration::zero();
     marks.time = first ? time : marks.time + (time - marks.time) / kRunsOfMean;
@@ -71,6 +75,8 @@ class Conduct {
     Clock::duration time{};  ///< The mean of its runs alone.
     int failures = 0;        ///< kFailure each, less one for each good run since.
   };
+
+  const Clock::duration slow_;
   absl::flat_hash_map<const Statement*, Marks> marks_;
 };
 

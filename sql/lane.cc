@@ -257,7 +257,7 @@ void Lane::Observe(const Batch& batch, bool ok) {
       conduct_.RanAlone(unit.statement(), ok, time);
       continue;
     }
-    if (time > Conduct::kSlow) conduct_.Suspect(unit.statement());
+    if (time > conduct_.slow()) conduct_.Suspect(unit.statement());
     if (ok) conduct_.WentWell(unit.statement(), static_cast<int>(unit.members().size()));
   }
 }

@@ -231,7 +231,7 @@ class Pool::Core {
   asio::executor_work_guard<asio::io_context::executor_type> work_;
   Connector connector_{loop_, options_.log};
   asio::thread_pool cancellers_{1};
-  Conduct conduct_;
+  Conduct conduct_{absl::ToChronoNanoseconds(options_.slow)};
   Lender lender_{LenderOptionsOf(options_),      loop_, cancellers_, conduct_, connector_,
                  [this] { Count([](Core&) {}); }};
   /// Those for reads, then the one for writes.

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "sql/conduct.h"
 #include "sql/execution.h"
 #include "sql/lease.h"
 #include "sql/unit.h"
@@ -14,7 +15,7 @@
 namespace twi::sql {
 
 struct PoolOptions {
-  std::string dsn;
+  std::string dsn = {};
   absl::Duration connect_timeout = absl::Seconds(10);
   int max_connections = 20;  ///< At least 6.
   /// Opened before the pool is connected, and kept; lanes included. As far as the lanes and two in
@@ -28,6 +29,8 @@ struct PoolOptions {
   /// After which the database ends a transaction in which nothing happens.
   absl::Duration idle_in_transaction = absl::Seconds(30);
   BatchLimits batch = {};
+  /// What takes longer does not share a lane for long.
+  absl::Duration slow = absl::FromChrono(Conduct::kSlow);
   /// Called on the pool's thread with what is worth a line in the log.
   std::function<void(std::string_view event, std::string_view detail)> log =
       [](std::string_view, std::string_view) {};

@@ -119,6 +119,10 @@ TEST(HttpThreads, TwoMakePages) {
     const int now = ++inside;
     for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
     }
+    // Until a second has come, and then a while for a third.
+    for (int i = 0; i < 1000 && most < 2; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     --inside;
     return Page();

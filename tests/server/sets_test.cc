@@ -133,7 +133,10 @@ class SetsTest : public ::testing::Test {
       "create table readings (sensor_id bigint primary key check (sensor_id <= 1000000), "
       "value double precision, unit text not null, version bigint not null default 1)",
       {{"sets.sql", Stanzas()}},
-      {SaveReadingRequest::descriptor()->file()->FindServiceByName("SetsService")}};
+      {SaveReadingRequest::descriptor()->file()->FindServiceByName("SetsService")},
+      {},
+      {},
+      {.slow = absl::InfiniteDuration()}};
 };
 
 TEST_F(SetsTest, OneCallIsASetOfOne) {

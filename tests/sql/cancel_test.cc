@@ -31,7 +31,7 @@ class CancelTest : public PoolTest {
   }
 
   /// Makes them known as slow.
-  CancelTest() {
+  CancelTest() : PoolTest(absl::Milliseconds(5)) {
     EXPECT_TRUE(Run(kBrief, {1})[0]->status.ok());
     Run(kEndless, {1}, milliseconds(30));
     Run(kEndless, {1}, milliseconds(30));
@@ -85,17 +85,20 @@ TEST_F(CancelTest, NoneHitsAnotherStatement) {
 
 // A cancel that is not ours names a connection, and so hits the lane's whole batch.
 TEST_F(CancelTest, AnOperatorsCancelIsNobodysFailure) {
-  const Statement held = {"Test/Held", "select $1::bigint from pg_sleep(1.5)", true};
-  const Statement first = {"Test/First", "select $1::bigint from pg_sleep(0.3)", true};
-  auto before = Begin(first, {1});  // what comes meanwhile is the next batch
+  const Statement held = {"Test/Held", "select pass($1) as held", true};
+  testing::Transaction first_gate = Close(1);
+  testing::Transaction gate = Close(2);
+  auto before = Hold(kPass, 1);  // what comes meanwhile is the next batch
   auto batch = Begin(kEcho, Range(0, 5));
-  auto culprit = Begin(held, {5});
+  auto culprit = Begin(held, {2});
   auto behind = Begin(kEcho, Range(6, 10));
+  first_gate.End();
   const std::string cancel =
       "select count(pg_cancel_backend(pid)) from pg_stat_activity where datname = "
-      "current_database() and state = 'active' and query like '%pg_sleep(1.5)%' and pid <> "
+      "current_database() and state = 'active' and query = 'select pass($1) as held' and pid <> "
       "pg_backend_pid()";
   while (database_.Value(cancel) == "0") std::this_thread::sleep_for(milliseconds(5));
+  gate.End();
   Wait();
   for (const auto* answers : {&before, &batch, &culprit, &behind}) {
     for (const auto& answer : *answers) EXPECT_TRUE(answer->status.ok()) << answer->status;

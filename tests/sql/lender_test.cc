@@ -12,40 +12,59 @@
 namespace twi::sql {
 namespace {
 
-using LenderTest = PoolTest;
+class LenderTest : public PoolTest {
+ protected:
+  LenderTest() : PoolTest(absl::Milliseconds(5)) {}
+
+  /// Makes a statement known as one that runs alone.
+  void MakeSlow(const Statement& statement) {
+    testing::Transaction gate = Close(0);
+    auto slow = Hold(statement, 0);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    gate.End();
+    Wait();
+    EXPECT_TRUE(slow[0]->status.ok()) << slow[0]->status;
+  }
+
+  /// How many statements with these words the database runs for the pool.
+  int Running(const std::string& words) const {
+    return std::stoi(
+        database_.Value("select count(*) from pg_stat_activity where state = 'active' and "
+                        "datname = current_database() and pid <> pg_backend_pid() and "
+                        "query like '%" +
+                        words + "%'"));
+  }
+};
 
 TEST_F(LenderTest, AWriteThatWaitsForALockHoldsUpNoOther) {
-  // Inserts 7 and keeps the key locked until the end of its sleep.
-  std::thread holder(
-      [this] { database_.Run("begin; insert into t values (7); select pg_sleep(1.5); rollback"); });
-  while (database_.Value("select count(*) from pg_stat_activity where query like 'begin; insert%' "
-                         "and state = 'active'") != "1") {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
+  testing::Transaction holder(database_, "insert into t values (7)");
   auto blocked = Begin(kInsert, {7});
   const auto others = Run(kInsert, Range(100, 150), std::chrono::seconds(60), /*besides=*/1);
   for (const auto& other : others) EXPECT_TRUE(other->status.ok()) << other->status;
   EXPECT_EQ(Outstanding(), 1) << "the blocked write came before the others, or with them";
+  holder.End();
   Wait();
   EXPECT_TRUE(blocked[0]->status.ok()) << blocked[0]->status;
   EXPECT_TRUE(blocked[0]->solo);
   EXPECT_EQ(Count(), "51");
-  holder.join();
 }
 
 TEST_F(LenderTest, ASlowStatementHoldsUpNoOtherOnceItIsKnown) {
-  EXPECT_TRUE(Run(kSleep, {1})[0]->status.ok());
-  auto slow = Begin(kSleep, Range(0, 5));
+  MakeSlow(kPass);
+  testing::Transaction gate = Close(1);
+  auto slow = Begin(kPass, std::vector<int64_t>(5, 1));
   const auto quick = Run(kEcho, Range(0, 200), std::chrono::seconds(60), /*besides=*/5);
   for (const auto& execution : quick) EXPECT_TRUE(execution->status.ok());
   EXPECT_EQ(Outstanding(), 5) << "the quick ones waited for the slow ones";
+  gate.End();
   Wait();
   for (const auto& execution : slow) EXPECT_TRUE(execution->solo);
 }
 
 TEST_F(LenderTest, AWriteThatFailsABatchTravelsAloneAfterwards) {
   const Statement other = {"Test/Other", "insert into t values ($1)", false};
-  database_.Run("insert into t values (7)");
+  Run(kInsert, Range(0, 40));
+  // Each of them fails.
   Run(kInsert, Range(0, 40));
   auto failing = Begin(kInsert, Range(0, 40));
   auto good = Begin(other, Range(100, 140));
@@ -62,11 +81,6 @@ TEST_F(LenderTest, AWriteThatFailsABatchTravelsAloneAfterwards) {
 
 TEST_F(LenderTest, WhatRunsAloneIsCancelledWhenItIsTooLateOrUnwanted) {
   const Statement endless = {"Test/Endless", "select pg_sleep(60), $1::bigint", true};
-  const auto running = [this] {
-    return database_.Value(
-        "select count(*) from pg_stat_activity where state = 'active' and query like "
-        "'select pg_sleep(60)%'");
-  };
   // The first is stopped by the lane's statement_timeout and makes the statement known.
   Run(endless, {1}, std::chrono::milliseconds(50));
   Run(endless, {1}, std::chrono::milliseconds(50));
@@ -75,13 +89,13 @@ TEST_F(LenderTest, WhatRunsAloneIsCancelledWhenItIsTooLateOrUnwanted) {
     EXPECT_EQ(execution->status.code(), absl::StatusCode::kDeadlineExceeded);
   }
   auto unwanted = Begin(endless, Range(0, 4));
-  while (running() != "4") std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_TRUE(Eventually([this] { return Running("pg_sleep(60)") == 4; }));
   cancelled_ = true;
   Wait();
   for (const auto& execution : unwanted) {
     EXPECT_EQ(execution->status.code(), absl::StatusCode::kCancelled);
   }
-  EXPECT_EQ(running(), "0");
+  EXPECT_EQ(Running("pg_sleep(60)"), 0);
 }
 
 TEST_F(LenderTest, ACancelHitsNobodyElse) {
@@ -101,9 +115,7 @@ TEST_F(LenderTest, ACancelHitsNobodyElse) {
       ASSERT_EQ(execution->attempts, 1) << "it was cancelled and ran again";
     }
   }
-  EXPECT_LE(database_.Value("select count(*) from pg_stat_activity where datname = "
-                            "current_database() and application_name = 'twi-data'"),
-            "20");
+  EXPECT_LE(Connections(), 20);
 }
 
 TEST_F(LenderTest, DeadlocksWithOthersEndWell) {
@@ -124,7 +136,7 @@ TEST_F(LenderTest, DeadlocksWithOthersEndWell) {
 }
 
 /// Borrowers of sessions, one each.
-class LoanTest : public PoolTest {
+class LoanTest : public LenderTest {
  protected:
   Borrower& Ask(Clock::duration timeout = std::chrono::seconds(60)) {
     borrowers_.push_back(std::make_unique<Borrower>(*pool_));
@@ -134,12 +146,9 @@ class LoanTest : public PoolTest {
 
   /// A pool of so many sessions at most, and all lent.
   void LendAll(int sessions) {
-    Restart({.dsn = database_.dsn(), .max_connections = sessions + 4});
+    Restart({.max_connections = sessions + 4});
     for (int i = 0; i < sessions; ++i) ASSERT_TRUE(Ask().Wait().ok());
   }
-
-  /// Makes a statement known as one that runs alone.
-  void MakeSlow(const Statement& statement) { EXPECT_TRUE(Run(statement, {1})[0]->status.ok()); }
 
   std::vector<std::unique_ptr<Borrower>> borrowers_;
 };
@@ -156,11 +165,11 @@ TEST_F(LoanTest, SessionsAreLentUpToTheLimit) {
 }
 
 TEST_F(LoanTest, OneLimitHoldsForLoansAndForWhatRunsAlone) {
-  Restart({.dsn = database_.dsn(), .max_connections = 10});
+  Restart({.max_connections = 10});
   const Statement read = {"Test/SlowRead", "select pg_sleep(0.01), $1::bigint", true};
   const Statement write = {"Test/SlowWrite", "insert into t select $1 from pg_sleep(0.01)", false};
-  MakeSlow(read);
-  MakeSlow(write);
+  Run(read, {1});
+  Run(write, {1});
   std::atomic<bool> over = false;
   int most = 0;
   std::thread watcher([&] {
@@ -188,18 +197,20 @@ TEST_F(LoanTest, OneLimitHoldsForLoansAndForWhatRunsAlone) {
 }
 
 TEST_F(LoanTest, WhoComesFirstIsServedFirstWhateverItWants) {
-  const Statement read = {"Test/SlowRead", "select pg_sleep(0.05), $1::bigint", true};
   LendAll(2);
   borrowers_.clear();
-  MakeSlow(read);
+  MakeSlow(kPass);
+  testing::Transaction gate = Close(1);
+  testing::Transaction later_gate = Close(2);
   // Reads take both sessions, and more of them stand on both sides of the loan.
-  auto before = Begin(read, Range(0, 6));
+  auto before = Begin(kPass, std::vector<int64_t>(6, 1));
   EXPECT_TRUE(Eventually([this] { return pool_->numbers().waiting == 4; }));
   Borrower& borrower = Ask();
-  auto after = Begin(read, Range(0, 40));
-  EXPECT_TRUE(borrower.Wait().ok());
-  EXPECT_GE(Outstanding(), 30) << "reads that came later went first";
+  auto after = Begin(kPass, std::vector<int64_t>(40, 2));
+  gate.End();
+  EXPECT_TRUE(borrower.Wait().ok()) << "reads that came later went first";
   borrower.Return();
+  later_gate.End();
   Wait();
 }
 
@@ -231,10 +242,10 @@ TEST_F(LoanTest, WhoGivesUpWaitingIsAnswered) {
 }
 
 TEST_F(LoanTest, WhatRunsAloneIsAnsweredAtItsDeadlineWhenAllIsLent) {
-  Restart({.dsn = database_.dsn(), .max_connections = 6});
-  MakeSlow(kSleep);
+  Restart({.max_connections = 6});
+  MakeSlow(kPass);
   for (int i = 0; i < 2; ++i) ASSERT_TRUE(Ask().Wait().ok());
-  const auto executions = Run(kSleep, {1}, std::chrono::milliseconds(50));
+  const auto executions = Run(kPass, {1}, std::chrono::milliseconds(50));
   EXPECT_EQ(executions[0]->status.code(), absl::StatusCode::kDeadlineExceeded);
 }
 
@@ -263,7 +274,7 @@ TEST_F(LoanTest, TooManyWhoWaitAreRefused) {
 }
 
 TEST_F(LoanTest, SessionsThatNobodyWantsAreClosedDownToTheMinimum) {
-  Restart({.dsn = database_.dsn(), .min_connections = 6, .idle = absl::Milliseconds(400)});
+  Restart({.min_connections = 6, .idle = absl::Milliseconds(400)});
   EXPECT_EQ(Connections(), 6);
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(Ask().Wait().ok());
   // Beside the lanes and what is lent, two for reads only are free.
@@ -280,7 +291,7 @@ TEST_F(LoanTest, SessionsThatNobodyWantsAreClosedDownToTheMinimum) {
 }
 
 TEST_F(LoanTest, WornSessionsAreClosedWhenTheyAreFree) {
-  Restart({.dsn = database_.dsn(), .lifetime = absl::Milliseconds(400)});
+  Restart({.lifetime = absl::Milliseconds(400)});
   Borrower& borrower = Ask();
   ASSERT_TRUE(borrower.Wait().ok());
   const std::string pid = borrower.pid();
@@ -329,11 +340,7 @@ TEST_F(LoanTest, AStopEndsWhatIsLent) {
   borrowers_[0]->Begin(slow);
   borrowers_[1]->Begin(slow);
   Borrower& waiting = Ask();
-  EXPECT_TRUE(Eventually([this] {
-    return database_.Value(
-               "select count(*) from pg_stat_activity where state = 'active' and "
-               "query like '%pg_sleep(600)%' and pid <> pg_backend_pid()") == "2";
-  }));
+  EXPECT_TRUE(Eventually([this] { return Running("pg_sleep(600)") == 2; }));
   pool_->Stop();
   EXPECT_EQ(Reason(borrowers_[0]->End().status), "SHUTTING_DOWN");
   // Outside a transaction, nobody knows.

@@ -22,7 +22,7 @@ class LostAnswerTest : public PoolTest {
   LostAnswerTest() {
     database_.Run("create table noted (id bigint primary key, value bigint, runs int default 1)");
     // By way of the proxy.
-    pool_ = std::make_unique<Pool>(PoolOptions{.dsn = proxy_.dsn()});
+    pool_ = std::make_unique<Pool>(PoolOptions{.dsn = proxy_.dsn(), .slow = slow_});
     EXPECT_TRUE(pool_->WaitConnected(absl::Seconds(60)).ok());
   }
   ~LostAnswerTest() override { pool_.reset(); }

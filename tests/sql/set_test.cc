@@ -1,7 +1,6 @@
 // Callers that share one statement, each with its own answer.
 
 #include <algorithm>
-#include <thread>
 
 #include "sql/errors.h"
 #include "tests/support/pool_fixture.h"
@@ -45,11 +44,13 @@ class SetTest : public PoolTest {
         "default 1)");
   }
 
-  /// One caller for each of `values`, all there before any is sent; waits for all.
+  /// One caller for each of `values`, all there before any is sent; waits for all but some.
   std::vector<std::unique_ptr<Execution>> Gather(const Statement& statement,
-                                                 const std::vector<int64_t>& values) {
+                                                 const std::vector<int64_t>& values,
+                                                 int besides = 0) {
     // What waits behind a batch under way is the next one.
-    auto first = Begin(statement.read_only ? kSleep : kSlowInsert, {1000001});
+    testing::Transaction gate = Close(1000001);
+    auto first = Hold(statement.read_only ? kPass : kPassAndInsert, 1000001);
     std::vector<std::unique_ptr<Execution>> executions;
     for (int64_t value : values) {
       auto execution = std::make_unique<Execution>();
@@ -65,7 +66,8 @@ class SetTest : public PoolTest {
       if (!pool_->Submit(execution.get())) Done();
       executions.push_back(std::move(execution));
     }
-    Wait();
+    gate.End();
+    Wait(besides);
     return executions;
   }
 
@@ -114,7 +116,8 @@ TEST_F(SetTest, AKeyIsInAStatementOnce) {
 TEST_F(SetTest, WithoutAKeyACallerIsAlone) {
   auto execution = std::make_unique<Execution>();
   auto other = std::make_unique<Execution>();
-  auto holder = Begin(kSleep, {1});
+  testing::Transaction gate = Close(1);
+  auto holder = Hold(kPass, 1);
   for (Execution* each : {execution.get(), other.get()}) {
     each->statement = &kTogether;
     each->parameters.Add("\1[{\"n\": 1}]");
@@ -125,6 +128,7 @@ TEST_F(SetTest, WithoutAKeyACallerIsAlone) {
   }
   ASSERT_TRUE(pool_->Submit(execution.get()));
   ASSERT_TRUE(pool_->Submit(other.get()));
+  gate.End();
   Wait();
   EXPECT_EQ(Int8Of(execution->rows), 1);
   EXPECT_EQ(Int8Of(other->rows), 1);
@@ -159,20 +163,16 @@ TEST_F(SetTest, AFailureAtTheCommitIsItsOwnCallersAlone) {
 
 TEST_F(SetTest, ALockedRowHoldsUpItsOwnCallerOnly) {
   database_.Run("insert into counts values (5, 1)");
-  std::thread holder([this] {
-    database_.Run("begin; update counts set times = 10 where n = 5; select pg_sleep(1); commit");
-  });
-  while (database_.Value("select count(*) from pg_stat_activity where query like '%pg_sleep(1)%' "
-                         "and pid <> pg_backend_pid() and datname = current_database() and "
-                         "wait_event = 'PgSleep'") == "0") {
-  }
-  const auto executions = Gather(kCount, Range(1, 10));
-  holder.join();
+  testing::Transaction holder(database_, "update counts set times = 10 where n = 5");
+  const auto executions = Gather(kCount, Range(1, 10), /*besides=*/1);
+  EXPECT_EQ(Outstanding(), 1);
+  holder.End();
+  Wait();
   for (const auto& execution : executions) {
     ASSERT_TRUE(execution->status.ok()) << execution->status;
   }
-  EXPECT_EQ(Int8Of(executions[4]->rows), 11);
-  EXPECT_EQ(database_.Value("select sum(times) from counts"), "19");
+  EXPECT_EQ(Int8Of(executions[4]->rows), 2);
+  EXPECT_EQ(database_.Value("select sum(times) from counts"), "10");
 }
 
 }  // namespace

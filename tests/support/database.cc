@@ -63,4 +63,24 @@ std::string Database::Value(const std::string& sql) const {
   });
 }
 
+struct Transaction::Open {
+  explicit Open(const std::string& dsn) : connection(dsn) {}
+
+  pqxx::connection connection;
+  pqxx::work work{connection};
+};
+
+Transaction::Transaction(const Database& database, const std::string& sql) {
+  try {
+    open_ = std::make_unique<Open>(database.dsn());
+    open_->work.exec(sql);
+  } catch (const std::exception& error) {
+    Fail(sql + "\n" + error.what());
+  }
+}
+
+Transaction::~Transaction() = default;
+
+void Transaction::End() { open_.reset(); }
+
 }  // namespace twi::testing

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 
 namespace twi::testing {
@@ -24,6 +25,19 @@ class Database {
  private:
   std::string name_;
   std::string dsn_;
+};
+
+/// Somebody else's open transaction, which has run the script. It is rolled back.
+class Transaction {
+ public:
+  Transaction(const Database& database, const std::string& sql);
+  ~Transaction();
+  /// Before its time.
+  void End();
+
+ private:
+  struct Open;
+  std::unique_ptr<Open> open_;
 };
 
 }  // namespace twi::testing

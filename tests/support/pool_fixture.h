@@ -32,28 +32,42 @@ inline const Statement kEcho = {"Test/Echo", "select $1::bigint", true};
 // Fails for the parameter 0 only.
 inline const Statement kDivide = {"Test/Divide", "select 100 / $1::bigint", true};
 inline const Statement kInsert = {"Test/Insert", "insert into t values ($1) returning id", false};
-inline const Statement kSleep = {"Test/Sleep", "select pg_sleep(0.3), $1::bigint", true};
-inline const Statement kOtherSleep = {"Test/OtherSleep", "select pg_sleep(0.3), $1::bigint", true};
-inline const Statement kSlowInsert = {
-    "Test/SlowInsert", "insert into t select $1 from (select pg_sleep(0.5)) s returning id", false};
+// Ends when nobody keeps the gate closed, and returns its number.
+inline const Statement kPass = {"Test/Pass", "select pass($1)", true};
+inline const Statement kPassAndInsert = {"Test/PassAndInsert",
+                                         "insert into t select pass($1) returning id", false};
 // Deferred: it fails when the batch commits, and not in its own answer.
 inline const Statement kChild = {"Test/Child", "insert into child values ($1)", false};
 
 class PoolTest : public ::testing::Test {
  protected:
-  PoolTest() {
+  /// What is slow for the pool: unless a test wants it, nothing ever is, however busy the machine,
+  /// so that statements travel in the lanes.
+  explicit PoolTest(absl::Duration slow = absl::InfiniteDuration()) : slow_(slow) {
+    // A gate polls: for a lock, the write lane does not wait.
     database_.Run(
         "create table t (id bigint primary key check (id < 1000000));"
-        "create table child (id bigint references t deferrable initially deferred)");
-    pool_ = std::make_unique<Pool>(PoolOptions{.dsn = database_.dsn()});
-    EXPECT_TRUE(pool_->WaitConnected(absl::Seconds(20)).ok());
+        "create table child (id bigint references t deferrable initially deferred);"
+        "create function pass(gate bigint) returns bigint language plpgsql as $$ begin "
+        "while not pg_try_advisory_xact_lock_shared(gate) loop perform pg_sleep(0.002); end loop; "
+        "return gate; end $$");
+    Restart({});
   }
 
-  /// A pool with other options instead.
-  void Restart(const PoolOptions& options) {
+  /// A pool with other options instead, on the test's database.
+  void Restart(PoolOptions options) {
     pool_.reset();
+    // The server is some moments behind.
+    EXPECT_TRUE(Eventually([this] { return Connections() == 0; }));
+    options.dsn = database_.dsn();
+    options.slow = slow_;
     pool_ = std::make_unique<Pool>(options);
     ASSERT_TRUE(pool_->WaitConnected(absl::Seconds(60)).ok());
+  }
+
+  /// Keeps a gate closed.
+  testing::Transaction Close(int64_t gate) const {
+    return {database_, "select pg_advisory_xact_lock(" + std::to_string(gate) + ")"};
   }
 
   /// How many connections the pool has as the database sees it.
@@ -82,6 +96,13 @@ class PoolTest : public ::testing::Test {
     auto executions = Begin(statement, values, timeout);
     Wait(besides);
     return executions;
+  }
+
+  /// Begins a statement that waits at a gate, and waits until that holds up a lane.
+  std::vector<std::unique_ptr<Execution>> Hold(const Statement& statement, int64_t gate) {
+    auto holder = Begin(statement, {gate});
+    EXPECT_TRUE(Eventually([this] { return pool_->numbers().busy == 1; }));
+    return holder;
   }
 
   std::vector<std::unique_ptr<Execution>> Begin(
@@ -132,6 +153,7 @@ class PoolTest : public ::testing::Test {
 
   std::string Count() { return database_.Value("select count(*) from t"); }
 
+  const absl::Duration slow_;
   testing::Database database_;
   std::atomic<bool> cancelled_{false};
   std::mutex mutex_;

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <iostream>
+#include <utility>
 
 #include "google/rpc/status.pb.h"
 #include "proto/descriptor_names.h"
@@ -32,13 +33,15 @@ void OrDie(const absl::Status& status) {
 RunningServer::RunningServer(
     const std::string& tables, const std::vector<EmbeddedText>& stanzas,
     const std::vector<const google::protobuf::ServiceDescriptor*>& data_services,
-    const server::Pipeline::Options& options, const std::vector<server::Service*>& services) {
+    const server::Pipeline::Options& options, const std::vector<server::Service*>& services,
+    sql::PoolOptions pool) {
   OrDie(OrDie(sql::Migrations::Load(database_.dsn())).Up([](const sql::MigrationStep&) {}));
   if (!tables.empty()) database_.Run(tables);
   auto loaded = OrDie(repositories::Catalog::Load(database_.dsn(), stanzas, data_services));
   for (const auto& problem : loaded.problems) OrDie(absl::InternalError(problem.message));
   catalog_ = std::move(loaded.catalog);
-  pool_ = std::make_unique<sql::Pool>(sql::PoolOptions{.dsn = database_.dsn()});
+  pool.dsn = database_.dsn();
+  pool_ = std::make_unique<sql::Pool>(std::move(pool));
   OrDie(pool_->WaitConnected(absl::Seconds(20)));
   const std::vector<std::string> names = {"twi.data.v1.QuotesService"};
   health_ = std::make_unique<server::HealthService>(names);

@@ -28,7 +28,7 @@ class RunningServer {
   RunningServer(const std::string& tables, const std::vector<EmbeddedText>& stanzas,
                 const std::vector<const google::protobuf::ServiceDescriptor*>& data_services,
                 const server::Pipeline::Options& options = {},
-                const std::vector<server::Service*>& services = {});
+                const std::vector<server::Service*>& services = {}, sql::PoolOptions pool = {});
   ~RunningServer();
 
   /// One unary call. `response` may be null when its content does not matter.

@@ -67,10 +67,11 @@ returning id, count;
 class WorkTest : public ::testing::Test {
  protected:
   explicit WorkTest(const server::Pipeline::Options& options = {},
-                    const std::vector<server::Service*>& services = {})
+                    const std::vector<server::Service*>& services = {},
+                    const sql::PoolOptions& pool = {})
       : server_(kWorkTables, {{"work.sql", kWorkStanzas}},
                 {test::v1::RowRequest::descriptor()->file()->FindServiceByName("WorkService")},
-                options, services) {}
+                options, services, pool) {}
 
   static std::string Path(const std::string& method) {
     return "/twi.test.v1.WorkService/" + method;
