@@ -334,5 +334,43 @@ TEST(MigrateTest, OursHaveNoDuplicateIndexes) {
             "");
 }
 
+TEST(MigrateTest, OurTablesHaveKeysAndIdsThatAreNotUsedUp) {
+  Database database;
+  auto migrations = Migrations::Load(database.dsn());
+  ASSERT_TRUE(migrations.ok()) << migrations.status();
+  ASSERT_TRUE(migrations->Up({}).ok());
+  EXPECT_EQ(database.Value(R"(
+      select count(*) from pg_tables where schemaname = 'public' and tablename not like 'twi_data_%')"),
+            "48");
+  EXPECT_EQ(database.Value(R"(
+      select coalesce(string_agg(c.relname, ', '), '')
+      from pg_class c
+      where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
+        and not exists (select from pg_index where indrelid = c.oid and indisprimary))"),
+            "");
+  EXPECT_EQ(database.Value(R"(
+      select coalesce(string_agg(seqrelid::regclass::text, ', '), '')
+      from pg_sequence where seqtypid <> 'bigint'::regtype)"),
+            "");
+}
+
+TEST(MigrateTest, EmbeddingsHaveADistance) {
+  Database database;
+  auto migrations = Migrations::Load(database.dsn());
+  ASSERT_TRUE(migrations.ok()) << migrations.status();
+  ASSERT_TRUE(migrations->Up({}).ok());
+  database.Run(R"(
+      insert into schema_embeddings (table_name, description, embedding)
+      select name, '', array_fill(0::real, array[1534]) || ends
+      from (values ('same', '{3,0}'::real[]), ('right', '{0,2}'), ('opposite', '{-1,0}')) v (name, ends))");
+  EXPECT_EQ(database.Value(R"(
+      select string_agg(table_name || ' ' || distance, ', ' order by distance)
+      from (
+        select table_name,
+          embedding_distance(embedding, array_fill(0::real, array[1534]) || '{1,0}'::real[]) as distance
+        from schema_embeddings) s)"),
+            "same 0, right 1, opposite 2");
+}
+
 }  // namespace
 }  // namespace twi::sql

@@ -1,0 +1,22 @@
+-- What readers of the story ask for: the passwords of chapters and the text hidden in them.
+
+-- up
+-- The last row with a password is the one that holds.
+create table password_link (
+  serial_id bigserial constraint password_link_pk primary key,
+  password text,
+  link text,
+  user_id bigint,
+  date timestamptz
+);
+
+create table invisible_text_twi (
+  serial_id bigserial constraint invisible_text_twi_pk primary key,
+  content text,
+  chapter_id text,
+  title text,
+  date timestamptz
+);
+
+-- down
+drop table invisible_text_twi, password_link;
