@@ -23,8 +23,10 @@ using google::protobuf::MethodDescriptor;
 using google::protobuf::ServiceDescriptor;
 using Replacements = std::vector<std::pair<std::string, std::string>>;
 
-// PostgreSQL cuts longer names of prepared statements off; " (next)" is added to some.
-constexpr size_t kNameLimit = 56;
+// PostgreSQL cuts names of prepared statements off at 63 bytes. " (next)" is added to those of
+// pages, and "~1 " stands before one that replaces another.
+constexpr size_t kNameLimit = 60;
+constexpr size_t kPageNameLimit = 56;
 
 /// `q.time` -> `time`: the name that a result column has.
 std::string ColumnOf(const std::string& key) { return key.substr(key.rfind('.') + 1); }
@@ -171,8 +173,9 @@ void Catalog::Loader::Pair(const std::vector<const ServiceDescriptor*>& services
 void Catalog::Loader::Draw(const Repository& repository, const Stanza& stanza,
                            const MethodDescriptor* method) {
   Draft draft{&repository, &stanza, method, {}, {}, {}};
-  if (OperationName(method).size() > kNameLimit) {
-    Problem(draft, absl::StrCat("`", OperationName(method), "` is longer than ", kNameLimit,
+  const size_t limit = stanza.page.empty() ? kNameLimit : kPageNameLimit;
+  if (OperationName(method).size() > limit) {
+    Problem(draft, absl::StrCat("`", OperationName(method), "` is longer than ", limit,
                                 " bytes, which prepared statements can be named by"));
   }
   if (method->client_streaming() && method->server_streaming()) {

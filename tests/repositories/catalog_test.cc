@@ -89,7 +89,7 @@ select name from t where :page.after order by id limit :page.size;
 -- page: id, name desc
 select id, name from t where :page.after order by id limit :page.size;
 
--- name: ANameThatIsMuchTooLongForAPreparedStatement
+-- name: ANameThatIsMuchTooLongEvenForAPreparedStatement
 -- none: PERHAPS
 -- cached: 5
 select name from t where id = :id
@@ -99,6 +99,10 @@ select name from t where id = :id;
 
 -- name: Fine
 select name from t where id = :id;
+
+-- name: PageOfANameThatIsMuchTooLongForASecondPage
+-- page: name
+select name from t where :page.after order by name limit :page.size;
 )";
 
 constexpr char kProblems[] = R"(
@@ -132,12 +136,13 @@ catalog.sql:62: PageByNull: its key nick may be NULL: pages would lose such rows
 catalog.sql:66: PageByNothing: does not select its key id
 catalog.sql:70: PageThatWrites: lists pages and is not declared NO_SIDE_EFFECTS
 catalog.sql:71: the keys of `-- page:` go in different directions: a row comparison has one for all
-catalog.sql:74: ANameThatIsMuchTooLongForAPreparedStatement does not end with a semicolon
-catalog.sql:74: ANameThatIsMuchTooLongForAPreparedStatement: `CatalogService/ANameThatIsMuchTooLongForAPreparedStatement` is longer than 56 bytes, which prepared statements can be named by
+catalog.sql:74: ANameThatIsMuchTooLongEvenForAPreparedStatement does not end with a semicolon
+catalog.sql:74: ANameThatIsMuchTooLongEvenForAPreparedStatement: `CatalogService/ANameThatIsMuchTooLongEvenForAPreparedStatement` is longer than 60 bytes, which prepared statements can be named by
 catalog.sql:75: `-- none: PERHAPS` is none of OK, NOT_FOUND, ALREADY_EXISTS
 catalog.sql:76: unknown directive `-- cached:`; there are name, page, none, batch, stream
 catalog.sql:79: CatalogService has no rpc Nobody: add it to twi/test/v1/catalog.proto, or rename the stanza
 catalog.sql:82: a second stanza Fine: remove one
+catalog.sql:85: PageOfANameThatIsMuchTooLongForASecondPage: `CatalogService/PageOfANameThatIsMuchTooLongForASecondPage` is longer than 56 bytes, which prepared statements can be named by
 other.sql:1: no service in other.proto: add it, or remove this file
 )";
 
