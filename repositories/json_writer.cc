@@ -30,6 +30,10 @@ using google::protobuf::Struct;
 using google::protobuf::Timestamp;
 using google::protobuf::Value;
 
+/// Objects and arrays in one another that are taken. An object is three messages, of which clients
+/// refuse more than 100 in one another: what is stored must be readable, also in a list of records.
+constexpr int kDeepest = 25;
+
 bool AppendString(std::string_view text, std::string* out, Violation* violation) {
   out->push_back('"');
   size_t plain = 0;  // Where the text starts that is not written yet.
@@ -115,16 +119,24 @@ bool AppendDuration(const Duration& duration, std::string* out, Violation* viola
   return true;
 }
 
-bool AppendValue(const Value& value, std::string* out, Violation* violation);
+/// `depth` is in how many objects and arrays of JSON the value is.
+bool AppendValue(const Value& value, int depth, std::string* out, Violation* violation);
 
-bool AppendStruct(const Struct& object, std::string* out, Violation* violation) {
+bool MayNest(int depth, Violation* violation) {
+  if (depth <= kDeepest) return true;
+  violation->description = "is nested too deeply";
+  return false;
+}
+
+bool AppendStruct(const Struct& object, int depth, std::string* out, Violation* violation) {
+  if (!MayNest(depth, violation)) return false;
   char separator = '{';
   for (const auto& [key, value] : object.fields()) {
     out->push_back(separator);
     separator = ',';
     if (!AppendString(key, out, violation)) return false;
     out->push_back(':');
-    if (!AppendValue(value, out, violation)) {
+    if (!AppendValue(value, depth, out, violation)) {
       violation->Prepend(key);
       return false;
     }
@@ -133,11 +145,12 @@ bool AppendStruct(const Struct& object, std::string* out, Violation* violation) 
   return true;
 }
 
-bool AppendList(const ListValue& list, std::string* out, Violation* violation) {
+bool AppendList(const ListValue& list, int depth, std::string* out, Violation* violation) {
+  if (!MayNest(depth, violation)) return false;
   out->push_back('[');
   for (int i = 0; i < list.values_size(); ++i) {
     if (i > 0) out->push_back(',');
-    if (!AppendValue(list.values(i), out, violation)) {
+    if (!AppendValue(list.values(i), depth, out, violation)) {
       violation->Prepend("", i);
       return false;
     }
@@ -146,7 +159,7 @@ bool AppendList(const ListValue& list, std::string* out, Violation* violation) {
   return true;
 }
 
-bool AppendValue(const Value& value, std::string* out, Violation* violation) {
+bool AppendValue(const Value& value, int depth, std::string* out, Violation* violation) {
   switch (value.kind_case()) {
     case Value::kNumberValue:
       if (!std::isfinite(value.number_value())) {
@@ -161,9 +174,9 @@ bool AppendValue(const Value& value, std::string* out, Violation* violation) {
       out->append(value.bool_value() ? "true" : "false");
       return true;
     case Value::kStructValue:
-      return AppendStruct(value.struct_value(), out, violation);
+      return AppendStruct(value.struct_value(), depth + 1, out, violation);
     case Value::kListValue:
-      return AppendList(value.list_value(), out, violation);
+      return AppendList(value.list_value(), depth + 1, out, violation);
     case Value::kNullValue:
     case Value::KIND_NOT_SET:
       break;
@@ -209,11 +222,11 @@ bool AppendMessage(const FieldValue& value, std::string* out, Violation* violati
     case Descriptor::WELLKNOWNTYPE_DURATION:
       return AppendDuration(static_cast<const Duration&>(message), out, violation);
     case Descriptor::WELLKNOWNTYPE_STRUCT:
-      return AppendStruct(static_cast<const Struct&>(message), out, violation);
+      return AppendStruct(static_cast<const Struct&>(message), 1, out, violation);
     case Descriptor::WELLKNOWNTYPE_LISTVALUE:
-      return AppendList(static_cast<const ListValue&>(message), out, violation);
+      return AppendList(static_cast<const ListValue&>(message), 1, out, violation);
     case Descriptor::WELLKNOWNTYPE_VALUE:
-      return AppendValue(static_cast<const Value&>(message), out, violation);
+      return AppendValue(static_cast<const Value&>(message), 0, out, violation);
     case Descriptor::WELLKNOWNTYPE_FIELDMASK:
       return AppendPaths(value, out, violation);
     default:

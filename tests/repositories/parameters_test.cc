@@ -237,6 +237,30 @@ TEST(Parameters, MasksNameWhatTheStatementTakes) {
   EXPECT_EQ(Details(refused).field_violations(0).field(), "update_mask");
 }
 
+TEST(Parameters, JsonIsRefusedThatIsNestedTooDeeply) {
+  const auto bind = [](int depth) {
+    Everything request;
+    google::protobuf::Value* value = request.mutable_any();
+    for (int i = 0; i < depth; ++i) {
+      value = i % 2 == 0 ? &(*value->mutable_struct_value()->mutable_fields())["k"]
+                         : value->mutable_list_value()->add_values();
+    }
+    value->set_bool_value(true);
+    std::vector<std::string> problems;
+    const auto plan = ParameterPlan::Make(Everything::descriptor(), {"any"}, {kJsonb}, &problems);
+    EXPECT_THAT(problems, IsEmpty());
+    sql::Parameters parameters;
+    return plan.Bind(request, nullptr, &parameters);
+  };
+  EXPECT_TRUE(bind(25).ok());
+  for (const int depth : {26, 1000}) {
+    const absl::Status refused = bind(depth);
+    EXPECT_EQ(sql::Reason(refused), "FIELD_INVALID");
+    EXPECT_THAT(Details(refused).field_violations(0).field(), HasSubstr("any.k[0].k"));
+    EXPECT_EQ(Details(refused).field_violations(0).description(), "is nested too deeply");
+  }
+}
+
 TEST(Parameters, BindsPages) {
   std::vector<std::string> problems;
   const auto plan = ParameterPlan::Make(Everything::descriptor(),
