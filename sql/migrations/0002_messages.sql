@@ -113,8 +113,13 @@ create table mentions (
   role_mention bigint
 );
 
--- The mentions of a message.
-create index mentions_message_id_index on mentions (message_id);
+-- The users that a message mentions, each once: GetMessage, StreamMessages, BatchCreateUserMentions.
+create unique index mentions_message_id_user_mention_uindex on mentions (message_id, user_mention)
+where user_mention is not null;
+
+-- The roles that a message mentions, each once: GetMessage, StreamMessages, BatchCreateRoleMentions.
+create unique index mentions_message_id_role_mention_uindex on mentions (message_id, role_mention)
+where role_mention is not null;
 
 -- The text of messages before and after each edit; `id` is the message's.
 create table message_edit (
