@@ -102,8 +102,9 @@ create table embed_fields (
   field_order integer not null default 0
 );
 
--- The fields of an embed in their order.
-create index embed_fields_embed_id_index on embed_fields (embed_id, field_order);
+-- The fields of an embed in their order, each place once: GetMessage, StreamMessages,
+-- BatchCreateEmbedFields.
+create unique index embed_fields_embed_id_field_order_uindex on embed_fields (embed_id, field_order);
 
 -- Either a user or a role is mentioned.
 create table mentions (
