@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "google/protobuf/descriptor.pb.h"
@@ -39,6 +40,16 @@ std::string AfterKey(const Stanza& stanza) {
                       " (", absl::StrJoin(marks, ", "), ")");
 }
 
+/// `part.x` -> its text, and what `:page.after` stands for, if it is known.
+Replacements TextsOf(const Repository& repository, const std::string& after = "") {
+  Replacements texts;
+  for (const Stanza& part : repository.parts) {
+    texts.emplace_back(absl::StrCat("part.", part.name), part.text);
+  }
+  if (!after.empty()) texts.emplace_back("page.after", after);
+  return texts;
+}
+
 bool HasCallColumn(const std::vector<sql::Column>& columns) {
   return std::ranges::any_of(columns, [](const sql::Column& column) {
     return column.name == sql::kCallColumn && column.type == kInt8;
@@ -55,6 +66,7 @@ struct Catalog::Draft {
   sql::BoundText first;
   sql::BoundText next;  ///< Of pages only.
   sql::Analysis analysis;
+  bool has_parts = false;
 
   /// It reads `:requests`, which is no field of the request.
   bool set() const {
@@ -74,6 +86,7 @@ class Catalog::Loader {
   void Pair(const std::vector<const ServiceDescriptor*>& services);
   void Draw(const Repository& repository, const Stanza& stanza, const MethodDescriptor* method);
   bool BindText(Draft* draft);
+  void CheckParts(const Repository& repository);
   void CheckSet(const Draft& draft);
   std::unique_ptr<Operation> Make(const Draft& draft, const sql::Described& first,
                                   const sql::Described* next);
@@ -89,6 +102,7 @@ class Catalog::Loader {
   Loaded* loaded_;
   std::vector<Repository> repositories_;
   std::vector<Draft> drafts_;
+  std::set<const Stanza*> used_parts_;
 };
 
 absl::StatusOr<Catalog::Loaded> Catalog::Load(
@@ -161,6 +175,7 @@ void Catalog::Loader::Pair(const std::vector<const ServiceDescriptor*>& services
            absl::StrCat("no stanza for rpc ", service->method(i)->name(),
                         ": add `-- name: ", service->method(i)->name(), "`")});
     }
+    CheckParts(repository);
     by_stem.erase(found);
   }
   for (const auto& [stem, service] : by_stem) {
@@ -172,7 +187,7 @@ void Catalog::Loader::Pair(const std::vector<const ServiceDescriptor*>& services
 
 void Catalog::Loader::Draw(const Repository& repository, const Stanza& stanza,
                            const MethodDescriptor* method) {
-  Draft draft{&repository, &stanza, method, {}, {}, {}};
+  Draft draft{&repository, &stanza, method, {}, {}, {}, false};
   const size_t limit = stanza.page.empty() ? kNameLimit : kPageNameLimit;
   if (OperationName(method).size() > limit) {
     Problem(draft, absl::StrCat("`", OperationName(method), "` is longer than ", limit,
@@ -207,6 +222,13 @@ bool Catalog::Loader::BindText(Draft* draft) {
     return true;
   };
   if (!bind({}, &draft->first)) return false;
+  for (const Stanza& part : draft->repository->parts) {
+    const std::string name = absl::StrCat("part.", part.name);
+    if (std::ranges::find(draft->first.names, name) == draft->first.names.end()) continue;
+    used_parts_.insert(&part);
+    draft->has_parts = true;
+  }
+  if (!bind(TextsOf(*draft->repository), &draft->first)) return false;
   const std::set<std::string> names(draft->first.names.begin(), draft->first.names.end());
   if (stanza.page.empty()) {
     if (!names.contains("page.size") && !names.contains("page.after")) return true;
@@ -217,8 +239,17 @@ bool Catalog::Loader::BindText(Draft* draft) {
     Problem(*draft, "a page needs `where … :page.after` and `limit :page.size`");
     return false;
   }
-  return bind({{"page.after", "true"}}, &draft->first) &&
-         bind({{"page.after", AfterKey(stanza)}}, &draft->next);
+  return bind(TextsOf(*draft->repository, "true"), &draft->first) &&
+         bind(TextsOf(*draft->repository, AfterKey(stanza)), &draft->next);
+}
+
+void Catalog::Loader::CheckParts(const Repository& repository) {
+  for (const Stanza& part : repository.parts) {
+    if (used_parts_.contains(&part)) continue;
+    loaded_->problems.push_back({repository.file, part.line,
+                                 absl::StrCat("nothing uses part ", part.name, ": write `:part.",
+                                              part.name, "`, or remove it")});
+  }
 }
 
 void Catalog::Loader::CheckSet(const Draft& draft) {
@@ -244,9 +275,16 @@ void Catalog::Loader::CheckPrepared(const Draft& draft, const sql::Described& de
   if (described.error.message.empty()) return;
   std::string where;
   if (described.error_position > 0) {
-    const std::string before = draft.first.text.substr(0, described.error_position - 1);
+    const std::string& text = draft.first.text;
+    const std::string before = text.substr(0, described.error_position - 1);
     const auto lines = std::count(before.begin(), before.end(), '\n');
     where = absl::StrCat(" (line ", draft.stanza->text_line + lines, ")");
+    if (draft.has_parts) {
+      // Whose line it is does not matter to who looks for it.
+      const size_t begin = before.rfind('\n') + 1;
+      const std::string line = text.substr(begin, text.find('\n', begin) - begin);
+      where = absl::StrCat(" (`", absl::StripAsciiWhitespace(line), "`)");
+    }
   }
   Problem(draft, absl::StrCat("the database refuses it: ", described.error.message, where));
 }

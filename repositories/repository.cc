@@ -1,5 +1,6 @@
 #include "repositories/repository.h"
 
+#include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -55,13 +56,15 @@ Repository Repository::Parse(std::string_view file, std::string_view text,
   };
 
   int number = 0;
+  std::vector<Stanza>* list = &repository.stanzas;
   for (absl::string_view line : absl::StrSplit(ToAbsl(text), '\n')) {
     ++number;
     absl::ConsumeSuffix(&line, "\r");
     const auto [key, value] = Directive(line);
-    Stanza* stanza = repository.stanzas.empty() ? nullptr : &repository.stanzas.back();
-    if (key == "name") {
-      repository.stanzas.push_back(
+    Stanza* stanza = list->empty() ? nullptr : &list->back();
+    if (key == "name" || key == "part") {
+      list = key == "name" ? &repository.stanzas : &repository.parts;
+      list->push_back(
           {.name = value, .line = number, .text = "", .page = {}, .batch = {}, .none = ""});
     } else if (stanza == nullptr) {
       const absl::string_view bare = absl::StripAsciiWhitespace(line);
@@ -73,6 +76,8 @@ Repository Repository::Parse(std::string_view file, std::string_view text,
       if (stanza->text.empty() && (comment || absl::StripAsciiWhitespace(line).empty())) continue;
       if (stanza->text.empty()) stanza->text_line = number;
       absl::StrAppend(&stanza->text, line, "\n");
+    } else if (list == &repository.parts) {
+      problem(number, absl::StrCat("`-- ", key, ":` in a part: say it of what is named"));
     } else if (key == "page") {
       if (std::string wrong = ReadPage(value, stanza); !wrong.empty()) problem(number, wrong);
     } else if (key == "none") {
@@ -91,7 +96,7 @@ Repository Repository::Parse(std::string_view file, std::string_view text,
       }
     } else {
       problem(number, absl::StrCat("unknown directive `-- ", key,
-                                   ":`; there are name, page, none, batch, stream"));
+                                   ":`; there are name, part, page, none, batch, stream"));
     }
   }
   for (Stanza& stanza : repository.stanzas) {
@@ -100,6 +105,18 @@ Repository Repository::Parse(std::string_view file, std::string_view text,
       problem(stanza.line, absl::StrCat(stanza.name, " does not end with a semicolon"));
     }
     stanza.text = std::string(statement);
+  }
+  std::set<std::string> parts;
+  for (Stanza& part : repository.parts) {
+    if (!parts.insert(part.name).second) {
+      problem(part.line, absl::StrCat("a second part ", part.name, ": remove one"));
+    }
+    const absl::string_view piece = absl::StripAsciiWhitespace(part.text);
+    if (absl::EndsWith(piece, ";")) {
+      problem(part.line, absl::StrCat("part ", part.name, " ends with a semicolon: it is a piece"));
+    }
+    // So that a comment at its end ends with it.
+    part.text = absl::StrCat(piece, "\n");
   }
   return repository;
 }

@@ -35,11 +35,13 @@ struct Problem {
 ///
 /// A file is stanzas. `-- name: X` begins one; the comment lines that follow it may hold `--
 /// page:`,
-/// `-- none:`, `-- batch:` and `-- stream:`, and others are prose; then comes one statement.
+/// `-- none:`, `-- batch:` and `-- stream:`, and others are prose; then comes one statement. `--
+/// part: x` begins a piece of SQL instead, which statements have where they say `:part.x`.
 struct Repository {
   std::string file;  ///< `quotes.sql`
   std::string stem;  ///< `quotes`
   std::vector<Stanza> stanzas;
+  std::vector<Stanza> parts;  ///< Their text ends with a line feed.
 
   static Repository Parse(std::string_view file, std::string_view text,
                           std::vector<Problem>* problems);

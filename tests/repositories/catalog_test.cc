@@ -139,7 +139,7 @@ catalog.sql:71: the keys of `-- page:` go in different directions: a row compari
 catalog.sql:74: ANameThatIsMuchTooLongEvenForAPreparedStatement does not end with a semicolon
 catalog.sql:74: ANameThatIsMuchTooLongEvenForAPreparedStatement: `CatalogService/ANameThatIsMuchTooLongEvenForAPreparedStatement` is longer than 60 bytes, which prepared statements can be named by
 catalog.sql:75: `-- none: PERHAPS` is none of OK, NOT_FOUND, ALREADY_EXISTS
-catalog.sql:76: unknown directive `-- cached:`; there are name, page, none, batch, stream
+catalog.sql:76: unknown directive `-- cached:`; there are name, part, page, none, batch, stream
 catalog.sql:79: CatalogService has no rpc Nobody: add it to twi/test/v1/catalog.proto, or rename the stanza
 catalog.sql:82: a second stanza Fine: remove one
 catalog.sql:85: PageOfANameThatIsMuchTooLongForASecondPage: `CatalogService/PageOfANameThatIsMuchTooLongForASecondPage` is longer than 56 bytes, which prepared statements can be named by
@@ -171,6 +171,32 @@ TEST_F(CatalogTest, EveryMistakeIsToldAtOnceWithItsPlace) {
     absl::StrAppend(&told, problem.file, ":", problem.line, ": ", problem.message, "\n");
   }
   EXPECT_EQ(told, kProblems);
+}
+
+TEST_F(CatalogTest, MistakesOfPartsAreTold) {
+  database_.Run("create table t (id bigint primary key, name text not null)");
+  const Catalog::Loaded loaded = Load({{"catalog.sql",
+                                        "-- part: unused\n"
+                                        "from t\n"
+                                        "-- part: rows\n"
+                                        "from t\n"
+                                        "where no_such_column = :id\n"
+                                        "-- name: Fine\n"
+                                        "select t.name\n"
+                                        ":part.rows;\n"
+                                        "-- name: UnknownField\n"
+                                        "select name from t where id = :id and :part.row;\n"}});
+  std::vector<std::string> told;
+  for (const Problem& problem : loaded.problems) {
+    if (problem.message.starts_with("no stanza for rpc")) continue;
+    told.push_back(absl::StrCat(problem.line, ": ", problem.message));
+  }
+  EXPECT_THAT(
+      told,
+      ElementsAre("1: nothing uses part unused: write `:part.unused`, or remove it",
+                  "6: Fine: the database refuses it: column \"no_such_column\" does not exist "
+                  "(`where no_such_column = $1`)",
+                  "9: UnknownField: placeholder :part.row is no field: ById has no part, only id"));
 }
 
 TEST_F(CatalogTest, AServiceWithoutAFileIsTold) {

@@ -184,5 +184,35 @@ TEST(Repository, ReadsWhatSetsAreGatheredBy) {
               ElementsAre("things.sql:2: `-- stream: many` is not `-- stream: one transaction`"));
 }
 
+TEST(Repository, KeepsPiecesThatStatementsShare) {
+  const Repository repository = Parse(
+      "-- part: things\n"
+      "-- Those that are there.\n"
+      "\n"
+      "from things t\n"
+      "where t.id = :id -- the one\n"
+      "\n"
+      "-- name: GetThing\n"
+      "select t.id\n"
+      ":part.things;\n"
+      "-- part: more\n"
+      "t.name\n");
+  ASSERT_EQ(repository.stanzas.size(), 1u);
+  EXPECT_EQ(repository.stanzas[0].text, "select t.id\n:part.things");
+  ASSERT_EQ(repository.parts.size(), 2u);
+  EXPECT_EQ(repository.parts[0].name, "things");
+  EXPECT_EQ(repository.parts[0].line, 1);
+  EXPECT_EQ(repository.parts[0].text, "from things t\nwhere t.id = :id -- the one\n");
+  EXPECT_EQ(repository.parts[1].text, "t.name\n");
+}
+
+TEST(Repository, RefusesPartsThatAreMore) {
+  EXPECT_THAT(ProblemsOf("-- part: a\n-- page: id\n-- none: OK\nfrom t;\n-- part: a\nfrom u\n"),
+              ElementsAre("things.sql:2: `-- page:` in a part: say it of what is named",
+                          "things.sql:3: `-- none:` in a part: say it of what is named",
+                          "things.sql:1: part a ends with a semicolon: it is a piece",
+                          "things.sql:5: a second part a: remove one"));
+}
+
 }  // namespace
 }  // namespace twi::repositories

@@ -5,7 +5,6 @@
 
 #include <thread>
 
-#include "absl/strings/str_replace.h"
 #include "tests/support/conversation.h"
 #include "tests/support/running_server.h"
 #include "twi/test/v1/sets.pb.h"
@@ -28,7 +27,8 @@ using twi::test::v1::ListAlikeResponse;
 using twi::test::v1::SaveReadingRequest;
 using twi::test::v1::SaveReadingResponse;
 
-constexpr char kSave[] = R"(
+constexpr char kStanzas[] = R"(
+-- part: save
 with request as (
   select
     r._call,
@@ -45,12 +45,10 @@ saved as (
   set value = excluded.value, unit = excluded.unit, version = s.version + 1
   returning s.sensor_id, s.version
 )
-)";
 
-constexpr char kStanzas[] = R"(
 -- name: SaveReading
 -- batch: reading.sensor_id
-%SAVE%
+:part.save
 select r._call, s.version, (select count(*) from request) as together
 from request r
 join saved s using (sensor_id);
@@ -82,7 +80,7 @@ returning r._call;
 
 -- name: ImportReadings
 -- batch: reading.sensor_id
-%SAVE%
+:part.save
 select
   count(*) filter (where s.version = 1) as inserted,
   count(*) filter (where s.version > 1) as updated
@@ -91,18 +89,12 @@ from saved s;
 -- name: ImportAllReadings
 -- batch: reading.sensor_id
 -- stream: one transaction
-%SAVE%
+:part.save
 select
   count(*) filter (where s.version = 1) as inserted,
   count(*) filter (where s.version > 1) as updated
 from saved s;
 )";
-
-/// The stanzas, the part that they share filled in.
-const std::string& Stanzas() {
-  static const std::string kFilled = absl::StrReplaceAll(kStanzas, {{"%SAVE%", kSave}});
-  return kFilled;
-}
 
 constexpr char kService[] = "/twi.test.v1.SetsService/";
 
@@ -132,7 +124,7 @@ class SetsTest : public ::testing::Test {
   RunningServer server_{
       "create table readings (sensor_id bigint primary key check (sensor_id <= 1000000), "
       "value double precision, unit text not null, version bigint not null default 1)",
-      {{"sets.sql", Stanzas()}},
+      {{"sets.sql", kStanzas}},
       {SaveReadingRequest::descriptor()->file()->FindServiceByName("SetsService")},
       {},
       {},
