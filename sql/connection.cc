@@ -44,6 +44,9 @@ Statement SessionSettings(const ConnectionOptions& options) {
       // Values within json are text.
       {"bytea_output", "hex"},
       {"extra_float_digits", "1"},
+      // Compiles a statement before each run by what it may cost; a set may seem to be of millions
+      // of rows and has one.
+      {"jit", "off"},
       {"statement_timeout", "0"},
       {"lock_timeout", absl::StrCat(absl::ToInt64Milliseconds(options.lock_timeout))},
       {"idle_in_transaction_session_timeout",

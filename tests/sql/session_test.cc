@@ -72,7 +72,7 @@ TEST_F(SessionTest, NothingOfASessionsStateReachesTheNextCaller) {
     for (const char* text :
          {"set work_mem = '77kB'", "set timezone = 'Asia/Tokyo'",
           "set default_transaction_read_only = on", "set statement_timeout = '12345s'",
-          "set idle_in_transaction_session_timeout = 0", "set my.own = 'secret'",
+          "set idle_in_transaction_session_timeout = 0", "set my.own = 'secret'", "set jit = on",
           "set default_transaction_read_only = off", "create temp table mine (id int)",
           "select pg_advisory_lock(4711)", "listen channel", "select nextval('s')",
           "declare c cursor with hold for select 1", "set session authorization pg_monitor"}) {
@@ -89,6 +89,7 @@ TEST_F(SessionTest, NothingOfASessionsStateReachesTheNextCaller) {
       {"select current_setting('timezone')", "UTC"},
       {"select current_setting('default_transaction_read_only')", "off"},
       {"select current_setting('statement_timeout')", "0"},
+      {"select current_setting('jit')", "off"},
       {"select current_setting('idle_in_transaction_session_timeout')", "30s"},
       {"select coalesce(current_setting('my.own', true), '')", ""},
       {"select coalesce(to_regclass('pg_temp.mine')::text, '')", ""},
