@@ -13,6 +13,7 @@
 #include "repositories/postgres_types.h"
 #include "sql/analysis.h"
 #include "sql/describe.h"
+#include "sql/text.h"
 #include "twi/data/v1/options.pb.h"
 
 namespace twi::repositories {
@@ -48,6 +49,15 @@ Replacements TextsOf(const Repository& repository, const std::string& after = ""
   }
   if (!after.empty()) texts.emplace_back("page.after", after);
   return texts;
+}
+
+/// Where a character of `text`, counted from 1, begins.
+size_t ByteOf(std::string_view text, int character) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool begins_character = (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80;
+    if (begins_character && --character == 0) return i;
+  }
+  return text.size();
 }
 
 bool HasCallColumn(const std::vector<sql::Column>& columns) {
@@ -92,7 +102,9 @@ class Catalog::Loader {
                                   const sql::Described* next);
   void MakePages(const Draft& draft, const sql::Described& first, const sql::Described& next,
                  Operation* operation);
-  void CheckPrepared(const Draft& draft, const sql::Described& described);
+  /// Whether the database takes a statement of the draft, called `what` in the problem if not.
+  bool CheckPrepared(const Draft& draft, const sql::BoundText& bound,
+                     const sql::Described& described, std::string_view what);
 
   void Problem(const Draft& draft, const std::string& message) {
     loaded_->problems.push_back({draft.repository->file, draft.stanza->line,
@@ -271,22 +283,26 @@ void Catalog::Loader::CheckSet(const Draft& draft) {
   }
 }
 
-void Catalog::Loader::CheckPrepared(const Draft& draft, const sql::Described& described) {
-  if (described.error.message.empty()) return;
+bool Catalog::Loader::CheckPrepared(const Draft& draft, const sql::BoundText& bound,
+                                    const sql::Described& described, std::string_view what) {
+  if (described.error.message.empty()) return true;
   std::string where;
   if (described.error_position > 0) {
-    const std::string& text = draft.first.text;
-    const std::string before = text.substr(0, described.error_position - 1);
-    const auto lines = std::count(before.begin(), before.end(), '\n');
-    where = absl::StrCat(" (line ", draft.stanza->text_line + lines, ")");
+    const std::string& text = bound.text;
+    const size_t at = ByteOf(text, described.error_position);
+    const size_t begin = text.rfind('\n', at == 0 ? 0 : at - 1) + 1;
     if (draft.has_parts) {
       // Whose line it is does not matter to who looks for it.
-      const size_t begin = before.rfind('\n') + 1;
       const std::string line = text.substr(begin, text.find('\n', begin) - begin);
       where = absl::StrCat(" (`", absl::StripAsciiWhitespace(line), "`)");
+    } else {
+      const auto lines = std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(at), '\n');
+      where = absl::StrCat(" (line ", draft.stanza->text_line + lines, ")");
     }
   }
-  Problem(draft, absl::StrCat("the database refuses it: ", described.error.message, where));
+  Problem(draft, absl::StrCat("the database refuses ", ToAbsl(what), ": ", described.error.message,
+                              where));
+  return false;
 }
 
 std::unique_ptr<Operation> Catalog::Loader::Make(const Draft& draft, const sql::Described& first,
@@ -300,8 +316,7 @@ std::unique_ptr<Operation> Catalog::Loader::Make(const Draft& draft, const sql::
   operation->analysis_ = draft.analysis;
   operation->ttl_ =
       absl::Seconds(draft.method->options().GetExtension(twi::data::v1::cache).ttl().seconds());
-  CheckPrepared(draft, first);
-  if (!first.error.message.empty()) return operation;
+  if (!CheckPrepared(draft, draft.first, first, "it")) return operation;
 
   std::vector<std::string> problems;
   std::vector<std::string> warnings;
@@ -350,7 +365,7 @@ std::unique_ptr<Operation> Catalog::Loader::Make(const Draft& draft, const sql::
 
 void Catalog::Loader::MakePages(const Draft& draft, const sql::Described& first,
                                 const sql::Described& next, Operation* operation) {
-  CheckPrepared(draft, next);
+  if (!CheckPrepared(draft, draft.next, next, "its next pages")) return;
   auto pages = std::make_unique<Operation::Pages>();
   const Descriptor* request = draft.method->input_type();
   const Descriptor* response = draft.method->output_type();

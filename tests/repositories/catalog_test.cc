@@ -45,7 +45,7 @@ select name from t where id = :id for update;
 update t set name = 'x' where id = :id returning name;
 
 -- name: NoColumn
-select name
+select name -- ——————————————————————————————— its name
 from t
 where no_such_column = :id;
 
