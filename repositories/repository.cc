@@ -1,17 +1,23 @@
 #include "repositories/repository.h"
 
+#include <algorithm>
+#include <functional>
 #include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "sql/parser.h"
 #include "sql/text.h"
 
 namespace twi::repositories {
 namespace {
+
+const std::set<std::string> kDirectives = {"page", "none", "batch", "stream"};
 
 /// `-- key: value` as {key, value}; {"", ""} for any other line.
 std::pair<std::string, std::string> Directive(absl::string_view line) {
@@ -42,6 +48,29 @@ std::string ReadPage(const std::string& value, Stanza* stanza) {
   }
   stanza->descending = descending > 0;
   return "";
+}
+
+/// Cuts the stanza's text off at its semicolon; behind it only comments may stand.
+void EndStatement(Stanza* stanza, const std::function<void(int, std::string)>& problem) {
+  absl::StripAsciiWhitespace(&stanza->text);
+  const std::string& text = stanza->text;
+  const auto tokens = sql::Scan(text);
+  // What is wrong then is told when placeholders are looked for.
+  if (!tokens.ok()) return;
+  auto last = tokens->rbegin();
+  for (; last != tokens->rend() && last->comment(); ++last) {
+    const std::string key = Directive(text.substr(last->begin, last->end - last->begin)).first;
+    if (!kDirectives.contains(key)) continue;
+    const auto lines = std::count(text.begin(), text.begin() + last->begin, '\n');
+    problem(stanza->text_line + static_cast<int>(lines),
+            absl::StrCat("`-- ", key, ":` stands behind the statement of ", stanza->name,
+                         ": move it above"));
+  }
+  if (last == tokens->rend() || last->kind != ';') {
+    return problem(stanza->line,
+                   absl::StrCat(stanza->name, " does not end with a semicolon: write one"));
+  }
+  stanza->text.resize(last->begin);
 }
 
 }  // namespace
@@ -95,17 +124,11 @@ Repository Repository::Parse(std::string_view file, std::string_view text,
                 absl::StrCat("`-- stream: ", value, "` is not `-- stream: one transaction`"));
       }
     } else {
-      problem(number, absl::StrCat("unknown directive `-- ", key,
-                                   ":`; there are name, part, page, none, batch, stream"));
+      problem(number, absl::StrCat("unknown directive `-- ", key, ":`; there are name, part, ",
+                                   absl::StrJoin(kDirectives, ", ")));
     }
   }
-  for (Stanza& stanza : repository.stanzas) {
-    absl::string_view statement = absl::StripAsciiWhitespace(stanza.text);
-    if (!absl::ConsumeSuffix(&statement, ";")) {
-      problem(stanza.line, absl::StrCat(stanza.name, " does not end with a semicolon"));
-    }
-    stanza.text = std::string(statement);
-  }
+  for (Stanza& stanza : repository.stanzas) EndStatement(&stanza, problem);
   std::set<std::string> parts;
   for (Stanza& part : repository.parts) {
     if (!parts.insert(part.name).second) {

@@ -21,12 +21,14 @@ inline constexpr size_t kMaxParsed = 64 * 1024;
 /// A word, literal, operator or comment.
 struct Token {
   /// What `kind` is: a single character such as `:` is itself.
-  enum Kind { kIdentifier = 258, kParameter = 267 };
+  enum Kind { kIdentifier = 258, kParameter = 267, kLineComment = 275, kBlockComment = 276 };
 
   size_t begin = 0;  ///< Bytes from the text's beginning.
   size_t end = 0;    ///< Behind its last byte. Not right for U&'…' and U&"…".
   int kind = 0;
   bool keyword = false;
+
+  bool comment() const { return kind == kLineComment || kind == kBlockComment; }
 };
 
 absl::StatusOr<std::vector<Token>> Scan(std::string_view text);

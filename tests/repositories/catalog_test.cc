@@ -136,10 +136,10 @@ catalog.sql:62: PageByNull: its key nick may be NULL: pages would lose such rows
 catalog.sql:66: PageByNothing: does not select its key id
 catalog.sql:70: PageThatWrites: lists pages and is not declared NO_SIDE_EFFECTS
 catalog.sql:71: the keys of `-- page:` go in different directions: a row comparison has one for all
-catalog.sql:74: ANameThatIsMuchTooLongEvenForAPreparedStatement does not end with a semicolon
+catalog.sql:74: ANameThatIsMuchTooLongEvenForAPreparedStatement does not end with a semicolon: write one
 catalog.sql:74: ANameThatIsMuchTooLongEvenForAPreparedStatement: `CatalogService/ANameThatIsMuchTooLongEvenForAPreparedStatement` is longer than 60 bytes, which prepared statements can be named by
 catalog.sql:75: `-- none: PERHAPS` is none of OK, NOT_FOUND, ALREADY_EXISTS
-catalog.sql:76: unknown directive `-- cached:`; there are name, part, page, none, batch, stream
+catalog.sql:76: unknown directive `-- cached:`; there are name, part, batch, none, page, stream
 catalog.sql:79: CatalogService has no rpc Nobody: add it to twi/test/v1/catalog.proto, or rename the stanza
 catalog.sql:82: a second stanza Fine: remove one
 catalog.sql:85: PageOfANameThatIsMuchTooLongForASecondPage: `CatalogService/PageOfANameThatIsMuchTooLongForASecondPage` is longer than 56 bytes, which prepared statements can be named by

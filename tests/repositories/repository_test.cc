@@ -9,6 +9,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 /// Parses a text without problems.
 Repository Parse(const std::string& text) {
@@ -135,10 +136,31 @@ TEST(Repository, LeavesCommentsWithinAStatementAlone) {
 
 TEST(Repository, WantsASemicolonAtTheEnd) {
   EXPECT_THAT(ProblemsOf("-- name: A\nselect 1\n-- name: B\nselect 2;\n-- name: C\n"),
-              ElementsAre("things.sql:1: A does not end with a semicolon",
-                          "things.sql:5: C does not end with a semicolon"));
-  EXPECT_THAT(ProblemsOf("-- name: A\nselect 1; -- the one\n"),
-              ElementsAre("things.sql:1: A does not end with a semicolon"));
+              ElementsAre("things.sql:1: A does not end with a semicolon: write one",
+                          "things.sql:5: C does not end with a semicolon: write one"));
+  for (const std::string open : {"select 1 -- ;", "select 1 /* ; */", "select 1; select 2"}) {
+    EXPECT_THAT(ProblemsOf("-- name: A\n" + open + "\n-- Of B.\n-- name: B\nselect 2;"),
+                ElementsAre("things.sql:1: A does not end with a semicolon: write one"))
+        << open;
+  }
+}
+
+TEST(Repository, TakesCommentsBehindTheSemicolon) {
+  const Repository repository = Parse(
+      "-- name: A\nselect ';' -- the; one\n; -- and; no more\n\n-- What follows.\n/* B; */\n"
+      "-- name: B\nselect 2; /* two */ -- two\n");
+  EXPECT_EQ(repository.stanzas[0].text, "select ';' -- the; one\n");
+  EXPECT_EQ(repository.stanzas[1].text, "select 2");
+}
+
+TEST(Repository, RefusesDirectivesBehindTheStatement) {
+  EXPECT_THAT(
+      ProblemsOf("-- name: A\n-- Prose.\nselect\n1;\n-- none: OK\n\n-- page: a\n-- note: b\n"
+                 "-- name: B\nselect 2; -- batch: id\n"),
+      UnorderedElementsAre(
+          "things.sql:5: `-- none:` stands behind the statement of A: move it above",
+          "things.sql:7: `-- page:` stands behind the statement of A: move it above",
+          "things.sql:10: `-- batch:` stands behind the statement of B: move it above"));
 }
 
 TEST(Repository, RefusesSqlThatHasNoName) {

@@ -36,7 +36,16 @@ TEST(Scan, GivesTokensWithTheirPlaces) {
   EXPECT_EQ((*tokens)[2].kind, ',');
   EXPECT_EQ((*tokens)[3].kind, Token::kParameter);
   EXPECT_EQ((*tokens)[5].kind, Token::kIdentifier);
+  EXPECT_EQ((*tokens)[6].kind, Token::kBlockComment);
   EXPECT_EQ((*tokens)[7].kind, ':');
+}
+
+TEST(Scan, FindsComments) {
+  const auto tokens = Scan("/* x */ select -- '\n;--");
+  ASSERT_TRUE(tokens.ok()) << tokens.status();
+  std::vector<bool> comments;
+  for (const Token& token : *tokens) comments.push_back(token.comment());
+  EXPECT_THAT(comments, ::testing::ElementsAre(true, false, true, false, true));
 }
 
 TEST(Scan, FindsNoTokensInNothing) {
