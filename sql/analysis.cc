@@ -3,55 +3,23 @@
 #include <algorithm>
 #include <deque>
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "sql/errors.h"
 #include "sql/parser.h"
+#include "sql/tree.h"
 
 namespace twi::sql {
 namespace {
 
-using Json = nlohmann::json;
 using Kind = Analysis::Kind;
-
-const Json& Member(const Json& node, std::string_view key) {
-  static const Json kNone;
-  const auto found = node.is_object() ? node.find(key) : node.end();
-  return found != node.end() ? *found : kNone;
-}
-
-std::string Text(const Json& node, std::string_view key) {
-  const Json& value = Member(node, key);
-  return value.is_string() ? value.get<std::string>() : "";
-}
-
-bool IsTrue(const Json& node, std::string_view key) { return Member(node, key) == Json(true); }
-
-/// `schema.name` of a list of strings, lower case.
-std::string FunctionName(const Json& parts) {
-  std::string name;
-  for (const Json& part : parts) {
-    absl::StrAppend(&name, name.empty() ? "" : ".", Text(Member(part, "String"), "sval"));
-  }
-  return absl::AsciiStrToLower(name);
-}
 
 /// `current_time` of SVFOP_CURRENT_TIME and SVFOP_CURRENT_TIME_N.
 std::string ValueFunctionName(const std::string& operation) {
   return absl::AsciiStrToLower(absl::StripSuffix(absl::StripPrefix(operation, "SVFOP_"), "_N"));
-}
-
-std::string RelationName(const Json& relation) {
-  std::string name;
-  for (const char* key : {"catalogname", "schemaname", "relname"}) {
-    absl::StrAppend(&name, name.empty() ? "" : ".", Text(relation, key));
-  }
-  return name;
 }
 
 /// Whether a column reference or a chain of subscripts and fields ends in `*`.
@@ -206,17 +174,11 @@ bool SelectsInto(const Json& select) {
   return first->contains("intoClause");
 }
 
-bool IsLimitedToOne(const Json& select) {
-  return Text(select, "limitOption") == "LIMIT_OPTION_COUNT" &&
-         Member(Member(Member(select, "limitCount"), "A_Const"), "ival") == Json{{"ival", 1}};
-}
-
 void DescribeOutermost(const Json& statement, Analysis& analysis) {
   const auto node = statement.begin();
   analysis.kind = KindOf(node.key());
   if (analysis.kind == Kind::kSelect) {
     analysis.returns_rows = !SelectsInto(*node);
-    analysis.limit_one = IsLimitedToOne(*node);
   } else {
     analysis.returns_rows = node->contains("returningList");
   }
@@ -225,22 +187,17 @@ void DescribeOutermost(const Json& statement, Analysis& analysis) {
 }  // namespace
 
 absl::StatusOr<Analysis> Analyse(std::string_view text) {
-  const absl::StatusOr<std::string> parsed = ParseTree(text);
-  if (!parsed.ok()) return parsed.status();
+  const absl::StatusOr<Json> statements = ParseStatements(text);
+  if (!statements.ok()) return statements.status();
   absl::StatusOr<std::string> fingerprint = Fingerprint(text);
   if (!fingerprint.ok()) return fingerprint.status();
-  const Json tree = Json::parse(*parsed, nullptr, /*allow_exceptions=*/false);
-  if (tree.is_discarded()) {
-    return Error(absl::StatusCode::kInvalidArgument, "INTERNAL", "not SQL: it is not UTF-8");
-  }
 
   Analysis analysis;
   analysis.fingerprint = *std::move(fingerprint);
-  const Json& statements = Member(tree, "stmts");
-  analysis.statements = static_cast<int>(statements.size());
-  if (!statements.empty()) DescribeOutermost(Member(statements.back(), "stmt"), analysis);
+  analysis.statements = static_cast<int>(statements->size());
+  if (!statements->empty()) DescribeOutermost(statements->back(), analysis);
   Inventory inventory;
-  inventory.Take(statements);
+  inventory.Take(*statements);
   inventory.CopyTo(analysis);
   return analysis;
 }

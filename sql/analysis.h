@@ -31,8 +31,6 @@ struct Analysis {
   bool star = false;
   /// The last outermost statement is a select without INTO, or has RETURNING.
   bool returns_rows = false;
-  /// The last outermost statement is a select with `limit 1` or `fetch first row only`.
-  bool limit_one = false;
   /// Functions called, by name as written and lower case, sorted, once each. What SQL calls by
   /// syntax is there under its name too: `current_timestamp`, `current_user`, `pg_catalog.extract`,
   /// `pg_catalog.timezone` (AT TIME ZONE), the method of a TABLESAMPLE.

@@ -266,7 +266,6 @@ TEST(Analyse, CountsStatementsAndDescribesTheLast) {
   EXPECT_EQ(analysis.statements, 3);
   EXPECT_EQ(analysis.kind, Kind::kSelect);
   EXPECT_TRUE(analysis.returns_rows);
-  EXPECT_TRUE(analysis.limit_one);
   EXPECT_FALSE(analysis.read_only());
   EXPECT_EQ(analysis.reads, Names({"t", "u"}));
   EXPECT_EQ(analysis.writes, Names({"t"}));
@@ -313,22 +312,6 @@ TEST(Analyse, FindsStars) {
                            "select count(*) filter (where true) over () from t", "select '*'",
                            "select to_jsonb(t) from t", "delete from t"}) {
     EXPECT_FALSE(Analysed(text).star) << text;
-  }
-}
-
-TEST(Analyse, FindsLimitsOfOne) {
-  for (const char* text :
-       {"select a from t limit 1", "select a from t fetch first row only",
-        "select a from t order by a offset 3 fetch next 1 rows only", "values (1) limit 1",
-        "select 1 union select 2 limit 1", "with q as (select 1) select 1 from q limit 1"}) {
-    EXPECT_TRUE(Analysed(text).limit_one) << text;
-  }
-  for (const char* text :
-       {"select a from t", "select a from t limit 2", "select a from t limit 0",
-        "select a from t limit $1", "select a from t limit all",
-        "select a from t order by a fetch first row with ties",
-        "select a from (select a from t limit 1) x", "insert into t select a from u limit 1"}) {
-    EXPECT_FALSE(Analysed(text).limit_one) << text;
   }
 }
 
