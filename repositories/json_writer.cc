@@ -66,6 +66,15 @@ void AppendNumber(T number, std::string* out) {
   out->append(text, std::to_chars(text, text + sizeof(text), number).ptr);
 }
 
+/// A number of free-form JSON. All digits of an integer that 64 bits may hold: one that is written
+/// shorter would be read as an integer that a double cannot tell.
+void AppendDouble(double number, std::string* out) {
+  constexpr double kFirst = 0x1p53;
+  constexpr double kEnd = 0x1p64;
+  if (std::abs(number) < kFirst || std::abs(number) >= kEnd) return AppendNumber(number, out);
+  absl::StrAppendFormat(out, "%.0f", number);
+}
+
 void AppendReal(const FieldValue& value, std::string* out) {
   const double number = value.Real();
   if (std::isnan(number)) {
@@ -166,7 +175,7 @@ bool AppendValue(const Value& value, int depth, std::string* out, Violation* vio
         violation->description = "must be a finite number";
         return false;
       }
-      AppendNumber(value.number_value(), out);
+      AppendDouble(value.number_value(), out);
       return true;
     case Value::kStringValue:
       return AppendString(value.string_value(), out, violation);

@@ -128,8 +128,9 @@ TEST_F(JsonTest, FreeFormJsonComesBack) {
   for (const char* any :
        {"null_value: 0", "number_value: 0", "number_value: -0.1",
         "number_value: 1.7976931348623157e308", "number_value: 1e23", "number_value: 5e-324",
-        "number_value: 9007199254740992", "string_value: ''", "bool_value: false",
-        "struct_value {}", "list_value {}"}) {
+        "number_value: 9007199254740992", "number_value: 12345678901234e6",
+        "number_value: -9.2233720368547e18", "number_value: 18446744073709551615",
+        "string_value: ''", "bool_value: false", "struct_value {}", "list_value {}"}) {
     ExpectEcho("EchoMessages", std::string("any {") + any + "}");
   }
   // A value without a kind is null.
@@ -145,6 +146,9 @@ TEST_F(JsonTest, FreeFormJsonComesBack) {
   ExpectLoss("ReadValue", "9007199254740993", "any");
   ExpectLoss("ReadValue", R"({"hush": [18446744073709551615]})", "any");
   ExpectLoss("ReadValue", "1e400", "any");
+  // Beyond 64 bits are no ids but doubles, which jsonb spells out.
+  ExpectRead("ReadValue", "18446744073709551617", "any { number_value: 18446744073709551616 }");
+  ExpectRead("ReadValue", "-100000000000000000000001", "any { number_value: -1.0000000000000001e23 }");
   ExpectRead("ReadValue", R"({"k": "\u00e9\ud83d\ude00\u0001"})",
              "any { struct_value { fields { key: 'k' value { string_value: 'é😀\\001' } } } }");
 }
