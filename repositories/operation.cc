@@ -16,8 +16,11 @@ namespace {
 // message for them cost little.
 constexpr int kPortion = 500;
 
-// Bytes of a portion, unless one row has more: clients take 4 MiB when nobody told them otherwise.
-constexpr size_t kPortionBytes = 1 << 20;
+// Bytes of a portion and of a page, unless one row has more: clients take 4 MiB when nobody told
+// them otherwise. A page has its token beside them, and is not made smaller than it must be: its
+// size is the caller's wish.
+constexpr size_t kPortionBytes = size_t{1} << 20;
+constexpr size_t kPageBytes = size_t{3} << 20;
 
 }  // namespace
 
@@ -62,10 +65,8 @@ absl::Status Operation::EncodePortion(const sql::Rows& rows, Progress* progress,
                                       std::string* response) const {
   if (absl::Status status = CheckColumns(rows); !status.ok()) return status;
   int count = std::min(kPortion, rows.size());
-  for (; count > 0; count /= 2) {
-    response->clear();
-    if (absl::Status status = rows_.Encode(rows, count, response); !status.ok()) return status;
-    if (response->size() <= kPortionBytes || count == 1) break;
+  if (absl::Status status = EncodeFitting(rows, kPortionBytes, &count, response); !status.ok()) {
+    return status;
   }
   progress->complete = count == rows.size();
   if (progress->complete) return absl::OkStatus();
@@ -119,9 +120,11 @@ absl::Status Operation::Encode(const sql::Rows& rows, const Message& request,
 absl::Status Operation::EncodePage(const sql::Rows& rows, const Message& request,
                                    std::string* response) const {
   const int size = request.GetReflection()->GetInt32(request, pages_->size);
-  const int count = std::min(size, rows.size());
-  if (absl::Status status = rows_.Encode(rows, count, response); !status.ok()) return status;
-  if (rows.size() <= size) return absl::OkStatus();
+  int count = std::min(size, rows.size());
+  if (absl::Status status = EncodeFitting(rows, kPageBytes, &count, response); !status.ok()) {
+    return status;
+  }
+  if (count == rows.size()) return absl::OkStatus();
 
   auto key = KeyOf(rows, count - 1);
   if (!key.ok()) return key.status();
@@ -131,6 +134,17 @@ absl::Status Operation::EncodePage(const sql::Rows& rows, const Message& request
   google::protobuf::io::CodedOutputStream out(&bytes);
   WireFormatLite::WriteString(pages_->next_token->number(),
                               token.Encode(name_, HashArguments(request)), &out);
+  return absl::OkStatus();
+}
+
+absl::Status Operation::EncodeFitting(const sql::Rows& rows, size_t most, int* count,
+                                      std::string* response) const {
+  const size_t before = response->size();
+  for (; *count > 0; *count /= 2) {
+    response->resize(before);
+    if (absl::Status status = rows_.Encode(rows, *count, response); !status.ok()) return status;
+    if (response->size() - before <= most || *count == 1) break;
+  }
   return absl::OkStatus();
 }
 

@@ -85,6 +85,10 @@ class Operation {
   /// Binds the rows after a key, all when there is none, and one more than `size`.
   absl::Status BindAfter(const google::protobuf::Message& request, std::vector<std::string> after,
                          int size, sql::Execution* execution) const;
+  /// Encodes the first `count` rows, or half as many and so on until they have `most` bytes or are
+  /// one; `count` tells how many these are.
+  absl::Status EncodeFitting(const sql::Rows& rows, size_t most, int* count,
+                             std::string* response) const;
   absl::StatusOr<std::vector<std::string>> KeyOf(const sql::Rows& rows, int row) const;
   absl::Status EncodePage(const sql::Rows& rows, const google::protobuf::Message& request,
                           std::string* response) const;

@@ -190,6 +190,29 @@ TEST_F(PagesTest, TheSizeHasADefaultAndAnEnd) {
   EXPECT_THAT(Ids(Page("ListById", Request(0, token))), ElementsAre(3, 4, 5, 6, 7, 8, 9));
 }
 
+// Clients take messages of 4 MiB unless they are told otherwise.
+TEST_F(PagesTest, WideRowsMakePagesShorter) {
+  database().Run("update hidden_rows set name = repeat('x', 100000 * (id % 12)::integer)");
+  std::vector<int64_t> ids;
+  std::vector<int> sizes;
+  PagesResponse page;
+  do {
+    page = Page("ListById", Request(10, page.next_page_token()));
+    EXPECT_LE(page.ByteSizeLong(), size_t{3} << 20) << page.rows_size();
+    sizes.push_back(page.rows_size());
+    for (int64_t id : Ids(page)) ids.push_back(id);
+  } while (!page.next_page_token().empty() && ids.size() < 1000);
+  EXPECT_EQ(ids, InOrder("id"));
+  // The first ten have 5.5 MB, the first five of them 1.5 MB.
+  EXPECT_EQ(sizes.front(), 5);
+
+  // One row is a page, as wide as it may be.
+  database().Run("update hidden_rows set name = repeat('x', 3500000)");
+  page = Page("ListById", Request(10));
+  EXPECT_THAT(Ids(page), ElementsAre(1));
+  EXPECT_THAT(Ids(Page("ListById", Request(10, page.next_page_token()))), ElementsAre(2));
+}
+
 TEST_F(PagesTest, RowsComeAndGoBetweenThePages) {
   for (const auto& [method, order] : kOrders) {
     SetUp();
