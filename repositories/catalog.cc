@@ -9,10 +9,13 @@
 #include "absl/strings/str_join.h"
 #include "google/protobuf/descriptor.pb.h"
 #include "proto/descriptor_names.h"
+#include "repositories/cardinality.h"
 #include "repositories/form.h"
 #include "repositories/postgres_types.h"
 #include "sql/analysis.h"
 #include "sql/describe.h"
+#include "sql/dictionary.h"
+#include "sql/proof.h"
 #include "sql/text.h"
 #include "twi/data/v1/options.pb.h"
 
@@ -29,9 +32,6 @@ using Replacements = std::vector<std::pair<std::string, std::string>>;
 // pages, and "~1 " stands before one that replaces another.
 constexpr size_t kNameLimit = 60;
 constexpr size_t kPageNameLimit = 56;
-
-/// `q.time` -> `time`: the name that a result column has.
-std::string ColumnOf(const std::string& key) { return key.substr(key.rfind('.') + 1); }
 
 /// `(q.time, q.serial_id) > (:page.after_0, :page.after_1)`.
 std::string AfterKey(const Stanza& stanza) {
@@ -101,17 +101,20 @@ class Catalog::Loader {
   std::unique_ptr<Operation> Make(const Draft& draft, const sql::Described& first,
                                   const sql::Described* next);
   void MakePages(const Draft& draft, const sql::Described& first, const sql::Described& next,
-                 Operation* operation);
+                 const std::vector<int>& keys, Operation* operation);
   /// Whether the database takes a statement of the draft, called `what` in the problem if not.
   bool CheckPrepared(const Draft& draft, const sql::BoundText& bound,
                      const sql::Described& described, std::string_view what);
 
   void Problem(const Draft& draft, const std::string& message) {
-    loaded_->problems.push_back({draft.repository->file, draft.stanza->line,
-                                 absl::StrCat(draft.stanza->name, ": ", message)});
+    const std::string told = absl::StrCat(draft.stanza->name, ": ", message);
+    // A page's two statements have much in common.
+    if (!loaded_->problems.empty() && loaded_->problems.back().message == told) return;
+    loaded_->problems.push_back({draft.repository->file, draft.stanza->line, told});
   }
 
   Loaded* loaded_;
+  sql::Dictionary dictionary_;
   std::vector<Repository> repositories_;
   std::vector<Draft> drafts_;
   std::set<const Stanza*> used_parts_;
@@ -132,6 +135,9 @@ absl::Status Catalog::Loader::Load(const std::string& dsn, const std::vector<Emb
     repositories_.push_back(Repository::Parse(file.name, file.text, &loaded_->problems));
   }
   Pair(services);
+  auto dictionary = sql::ReadDictionary(dsn);
+  if (!dictionary.ok()) return dictionary.status();
+  dictionary_ = *std::move(dictionary);
 
   std::vector<std::string> texts;
   for (const Draft& draft : drafts_) {
@@ -317,13 +323,16 @@ std::unique_ptr<Operation> Catalog::Loader::Make(const Draft& draft, const sql::
   operation->ttl_ =
       absl::Seconds(draft.method->options().GetExtension(twi::data::v1::cache).ttl().seconds());
   if (!CheckPrepared(draft, draft.first, first, "it")) return operation;
+  const auto proof = sql::Proof::Make(draft.first.text, &dictionary_);
+  if (!proof.ok()) return operation;
 
   std::vector<std::string> problems;
   std::vector<std::string> warnings;
   const Descriptor* request = draft.method->input_type();
   const std::vector<sql::Column>& columns = first.description.columns;
   std::vector<std::string> fieldless;
-  for (const std::string& key : draft.stanza->page) fieldless.push_back(ColumnOf(key));
+  const std::vector<int> keys = FindPageKeys(*draft.stanza, *proof, columns, &problems);
+  for (int key : keys) fieldless.push_back(columns[static_cast<size_t>(key)].name);
   if (draft.set()) {
     fieldless.emplace_back(sql::kCallColumn);
     operation->set_ = std::make_unique<SetPlan>(SetPlan::Make(
@@ -346,6 +355,7 @@ std::unique_ptr<Operation> Catalog::Loader::Make(const Draft& draft, const sql::
       problems.emplace_back(
           "does not tell whose a row is: select the ordinality of `:requests`, a bigint, as _call");
     }
+    CheckOneRow(*proof, draft.analysis, operation->rows_.shape(), columns, draft.set(), &problems);
   }
   const std::string& none = draft.stanza->none;
   if (!none.empty() && columns.empty()) {
@@ -359,12 +369,13 @@ std::unique_ptr<Operation> Catalog::Loader::Make(const Draft& draft, const sql::
     loaded_->warnings.push_back({draft.repository->file, draft.stanza->line,
                                  absl::StrCat(draft.stanza->name, ": ", warning)});
   }
-  if (next != nullptr) MakePages(draft, first, *next, operation.get());
+  if (next != nullptr) MakePages(draft, first, *next, keys, operation.get());
   return operation;
 }
 
 void Catalog::Loader::MakePages(const Draft& draft, const sql::Described& first,
-                                const sql::Described& next, Operation* operation) {
+                                const sql::Described& next, const std::vector<int>& keys,
+                                Operation* operation) {
   if (!CheckPrepared(draft, draft.next, next, "its next pages")) return;
   auto pages = std::make_unique<Operation::Pages>();
   const Descriptor* request = draft.method->input_type();
@@ -388,23 +399,13 @@ void Catalog::Loader::MakePages(const Draft& draft, const sql::Described& first,
       !pages->size->options().GetExtension(twi::data::v1::rules).has_page()) {
     Problem(draft, "page_size needs the rule `page: {}`");
   }
-  for (const std::string& key : draft.stanza->page) {
-    const auto& columns = first.description.columns;
-    const auto found = std::find_if(columns.begin(), columns.end(), [&](const sql::Column& column) {
-      return column.name == ColumnOf(key);
-    });
-    if (found == columns.end()) {
-      Problem(draft, absl::StrCat("does not select its key ", key));
-    } else if (found->table != 0 && !found->not_null) {
-      Problem(draft, absl::StrCat("its key ", key, " may be NULL: pages would lose such rows"));
-    } else {
-      pages->key_columns.push_back(static_cast<int>(found - columns.begin()));
-    }
-  }
+  pages->key_columns = keys;
   std::vector<std::string> problems;
   pages->next = {absl::StrCat(operation->name_, " (next)"), draft.next.text, true};
   pages->next_parameters =
       ParameterPlan::Make(request, draft.next.names, next.description.parameters, &problems);
+  CheckKeyTypes(*draft.stanza, keys, first.description.columns, draft.next.names,
+                next.description.parameters, &problems);
   for (const std::string& problem : problems) Problem(draft, problem);
   operation->pages_ = std::move(pages);
 }

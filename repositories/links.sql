@@ -169,7 +169,7 @@ from (
     count(*) as link_count,
     tag is null as uncategorized
   from links
-  group by tag
+  group by category, uncategorized
 ) c
 where :page.after
 order by c.uncategorized, c.category

@@ -172,9 +172,8 @@ and m.created_at <= coalesce(:end_time::timestamp, 'infinity')
 -- batch: message.message_id
 :part.save,
 :part.embeds
-select r._call, n.message_id is not null as created
-from request r
-left join new_message n using (message_id);
+select r._call, r.message_id in (select s.message_id from saved s) as created
+from request r;
 
 -- name: ImportMessages
 -- batch: message.message_id
@@ -214,7 +213,8 @@ from saved;
 with source as (select :message_id::bigint as message_id, jsonb_build_array(:embed::jsonb) as embeds),
 :part.embeds
 select e.id
-from embed e;
+from embed e
+limit 1;
 
 -- name: BatchCreateEmbedFields
 with saved as (

@@ -320,9 +320,8 @@ absl::Status ParameterPlan::Bind(const Message& request, const PageArguments* pa
                           "a page is bound without its key");
       }
       const std::string& key = page->after[parameter.key];
-      // A token may be made by hand, and a value too short is a broken connection to the database.
-      const int length = BinaryLength(parameter.type);
-      if (length >= 0 && key.size() != static_cast<size_t>(length)) return PageToken::Damaged();
+      // A token may be made by hand, and a broken protocol is a broken connection to the database.
+      if (!IsWhole(parameter.type, key)) return PageToken::Damaged();
       out->Add(key);
     } else if (parameter.type == kInt8) {
       AppendBigEndian(page->size_plus_one, out->Begin());

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
+#include "repositories/binary_format.h"
 
 namespace twi::repositories {
 namespace {
@@ -73,6 +74,12 @@ std::string NaturalElement(const FieldDescriptor& field) {
   }
 }
 
+/// Bytes of every value of the type in binary form; -1 when they differ or this file does not know.
+int LengthOf(sql::Oid type) {
+  const auto* known = std::ranges::find(kTypes, type, &Type::type);
+  return known == std::end(kTypes) ? -1 : known->length;
+}
+
 }  // namespace
 
 sql::Oid ElementType(sql::Oid type) {
@@ -82,9 +89,17 @@ sql::Oid ElementType(sql::Oid type) {
   return 0;
 }
 
-int BinaryLength(sql::Oid type) {
-  const auto* known = std::ranges::find(kTypes, type, &Type::type);
-  return known == std::end(kTypes) ? -1 : known->length;
+bool CanBeWhole(sql::Oid type) {
+  return LengthOf(type) >= 0 || IsText(type) || type == kBytea || type == kNumeric;
+}
+
+bool IsWhole(sql::Oid type, std::string_view bytes) {
+  if (IsText(type) || type == kBytea) return true;
+  if (type != kNumeric) return static_cast<int>(bytes.size()) == LengthOf(type);
+  // The number of digits, weight, sign and scale, two bytes each; as much for each digit of
+  // 0..9999.
+  constexpr size_t kHeader = 8;
+  return bytes.size() >= kHeader && bytes.size() == kHeader + 2 * ReadBigEndian<uint16_t>(bytes);
 }
 
 std::string TypeName(sql::Oid type) {

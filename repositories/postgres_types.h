@@ -32,8 +32,12 @@ inline constexpr sql::Oid kJsonb = 3802;
 /// The element's type of an array type, 0 for any other type.
 sql::Oid ElementType(sql::Oid type);
 
-/// Bytes of every value of the type in binary form; -1 when they differ or this file does not know.
-int BinaryLength(sql::Oid type);
+/// Whether the database, given any bytes that IsWhole, takes them as a value of the type or refuses
+/// them as one. Of other types, and when they are not whole, it may say that the protocol is
+/// broken.
+bool CanBeWhole(sql::Oid type);
+/// Whether `bytes` have the length that a value of the type has in binary form.
+bool IsWhole(sql::Oid type, std::string_view bytes);
 
 /// `bigint`, `text[]`; `type 16390` for what this file does not know.
 std::string TypeName(sql::Oid type);

@@ -12,6 +12,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "sql/parser.h"
+#include "sql/proof.h"
 #include "sql/text.h"
 
 namespace twi::repositories {
@@ -30,18 +31,39 @@ std::pair<std::string, std::string> Directive(absl::string_view line) {
   return {std::string(key), std::string(absl::StripAsciiWhitespace(parts.second))};
 }
 
+/// The expressions of a list, which commas part; {} when it is no SQL.
+std::vector<std::vector<sql::Token>> SplitList(const std::string& list) {
+  const auto tokens = sql::Scan(list);
+  if (!tokens.ok()) return {};
+  std::vector<std::vector<sql::Token>> parts(1);
+  int depth = 0;
+  for (const sql::Token& token : *tokens) {
+    if (token.comment()) continue;
+    depth += token.kind == '(' || token.kind == '[';
+    depth -= token.kind == ')' || token.kind == ']';
+    if (depth == 0 && token.kind == ',') {
+      parts.emplace_back();
+    } else {
+      parts.back().push_back(token);
+    }
+  }
+  return parts;
+}
+
 /// Reads `a desc, b desc` into the stanza; what is wrong with it, or "".
 std::string ReadPage(const std::string& value, Stanza* stanza) {
   int descending = 0;
-  for (absl::string_view key : absl::StrSplit(value, ',')) {
-    key = absl::StripAsciiWhitespace(key);
-    descending += absl::ConsumeSuffix(&key, " desc");
-    absl::ConsumeSuffix(&key, " asc");
-    key = absl::StripAsciiWhitespace(key);
-    if (key.empty() || absl::StrContains(key, ' ')) {
-      return absl::StrCat("`-- page: ", value, "` is not a list of columns: write `-- page: a, b`");
-    }
-    stanza->page.emplace_back(key);
+  for (std::vector<sql::Token>& tokens : SplitList(value)) {
+    const auto text_of = [&value](const sql::Token& first, const sql::Token& last) {
+      return value.substr(first.begin, last.end - first.begin);
+    };
+    const std::string direction = tokens.empty() ? "" : text_of(tokens.back(), tokens.back());
+    descending += direction == "desc";
+    if (direction == "desc" || direction == "asc") tokens.pop_back();
+    stanza->page.push_back(tokens.empty() ? "" : text_of(tokens.front(), tokens.back()));
+  }
+  if (stanza->page.empty() || !std::ranges::all_of(stanza->page, sql::IsExpression)) {
+    return absl::StrCat("`-- page: ", value, "` is not a list of keys: write `-- page: a, b`");
   }
   if (descending != 0 && descending != static_cast<int>(stanza->page.size())) {
     return "the keys of `-- page:` go in different directions: a row comparison has one for all";

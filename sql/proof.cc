@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "sql/errors.h"
 #include "sql/prover.h"
+#include "sql/sources.h"
 
 namespace twi::sql {
 namespace {
@@ -25,8 +26,9 @@ std::string ColumnName(const Json& expression) {
   return FromEnd(Member(Member(expression, "ColumnRef"), "fields"), 0);
 }
 
-bool AreSame(const Json& one, const Json& other) {
-  return one == other || (!ColumnName(one).empty() && ColumnName(one) == ColumnName(other));
+/// What a column is a column of, as written; "" for none.
+std::string Qualifier(const Json& expression) {
+  return FromEnd(Member(Member(expression, "ColumnRef"), "fields"), 1);
 }
 
 }  // namespace
@@ -51,20 +53,31 @@ bool Proof::MayBeNull(int column) const {
   return Prover(dictionary_).MayBeNull({&statements_.front(), nullptr}, column);
 }
 
+bool Proof::AreSame(const Json& own, const Json& wanted) const {
+  if (own == wanted) return true;
+  if (ColumnName(own).empty() || ColumnName(own) != ColumnName(wanted)) return false;
+  if (Qualifier(own).empty() || Qualifier(wanted).empty()) return true;
+  // `wanted` may be the column as a subquery calls it, but not that of another source beside.
+  Prover prover(dictionary_);
+  Sources sources(&prover, nullptr);
+  sources.AddFrom(Member(Member(statements_.front(), "SelectStmt"), "fromClause"));
+  return !sources.Has(Member(wanted, "ColumnRef"));
+}
+
 int Proof::ColumnOf(const std::string& expression) const {
   const Json wanted = ParseExpression(expression);
   const auto columns = Prover::Columns(statements_.front());
-  for (const bool by_name : {false, true}) {
-    for (size_t i = 0; i < columns.size(); ++i) {
-      const auto& [name, value] = columns[i];
-      if (value == nullptr) continue;
-      const Json bare = Bare(*value, "");
-      const bool same = by_name ? name == ColumnName(wanted) && AreSame(bare, wanted)
-                                : !wanted.is_null() && bare == wanted;
-      if (same) return static_cast<int>(i);
-    }
+  if (wanted.is_null()) return -1;
+  int found = -1;
+  for (size_t i = 0; i < columns.size(); ++i) {
+    const auto& [name, value] = columns[i];
+    if (value == nullptr) continue;
+    const Json own = Bare(*value, "");
+    const bool by_name = name == ColumnName(wanted) && AreSame(own, wanted);
+    if (by_name) return static_cast<int>(i);
+    if (found < 0 && own == wanted) found = static_cast<int>(i);
   }
-  return -1;
+  return found;
 }
 
 bool Proof::IsOrderedBy(const std::vector<std::string>& expressions, bool descending) const {

@@ -42,6 +42,9 @@ class Proof {
   Proof(Json statements, const Dictionary* dictionary)
       : statements_(std::move(statements)), dictionary_(dictionary) {}
 
+  /// Whether a column of the statement, or another expression of it, is the wanted one.
+  bool AreSame(const Json& own, const Json& wanted) const;
+
   Json statements_;
   const Dictionary* dictionary_;
 };

@@ -16,6 +16,15 @@ bool ComparesLess(const Json& expression) {
   return kTypes.contains(FromEnd(Member(type, "names"), 0));
 }
 
+/// Whether all columns in an expression are among these; then it has one value where they have.
+bool HoldsOnly(const Json& expression, const std::set<std::string>& columns) {
+  if (!expression.is_structured()) return true;
+  return std::ranges::all_of(expression.items(), [&](const auto& item) {
+    if (item.key() != "ColumnRef") return HoldsOnly(item.value(), columns);
+    return columns.contains(FromEnd(Member(item.value(), "fields"), 0));
+  });
+}
+
 Json ColumnNode(const std::string& source, const std::string& column) {
   const auto string = [](const std::string& text) { return Json{{"String", {{"sval", text}}}}; };
   return {{"ColumnRef", {{"fields", Json::array({string(source), string(column)})}}}};
@@ -217,7 +226,10 @@ Sources::Found Sources::Find(const Json& reference) const {
 }
 
 bool Sources::IsFixed(const Json& node, bool plain) const {
-  return AreFixed(node, {Calls::kAll, sources_.size(), {}}, plain);
+  const bool said = std::ranges::any_of(equalities_, [&node](const Equality& equality) {
+    return equality.right == nullptr && Bare(*equality.left, "") == Bare(node, "");
+  });
+  return said || AreFixed(node, {Calls::kAll, sources_.size(), {}}, plain);
 }
 
 bool Sources::AreFixed(const Json& node, const View& view, bool plain) const {
@@ -312,8 +324,8 @@ bool Sources::CanBeOne(size_t index) {
 bool Sources::IsKeyFixed(size_t index, const std::string& key) const {
   const Source& source = sources_[index];
   const Json& expression = prover_.Expression(key);
-  const Json& column = Member(expression, "ColumnRef");
-  if (!column.is_null()) return source.fixed.contains(FromEnd(Member(column, "fields"), 0));
+  if (HoldsOnly(expression, source.fixed)) return true;
+  if (expression.contains("ColumnRef")) return false;
   return std::ranges::any_of(equalities_, [&](const Equality& equality) {
     if (index < equality.range.begin || index >= equality.range.end) return false;
     const auto fixes = [&](const Json* side, const Json* other) {

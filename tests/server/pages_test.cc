@@ -24,7 +24,9 @@ create table hidden_rows (
   id bigint primary key,
   created timestamptz not null,
   name text not null,
-  small smallint not null
+  small smallint not null,
+  note text,
+  amount numeric not null default 0
 ))";
 
 constexpr char kStanzas[] = R"(
@@ -68,6 +70,14 @@ where r.id > :above and :page.after
 order by r.small, r.name, r.id
 limit :page.size;
 
+-- name: ListByLowerName
+-- page: lower(r.name) desc, coalesce(r.note, '-') desc, r.amount desc, r.id desc
+select r.id, r.created, r.name, lower(r.name) as lower_name, coalesce(r.note, '-'), r.amount
+from hidden_rows r
+where r.id > :above and :page.after
+order by lower_name desc, coalesce(r.note, '-') desc, r.amount desc, id desc
+limit :page.size;
+
 -- name: ListNames
 -- page: r.id
 select r.name as names, r.id
@@ -88,7 +98,11 @@ class PagesTest : public testing::OperationFixture {
     database().Run(
         "truncate hidden_rows;"
         "insert into hidden_rows select i, 'epoch'::timestamptz + i % 12 * interval '1 us', "
-        "repeat('hush', i % 4), i % 2 - 1 from generate_series(1, 60) i");
+        "repeat(case i % 3 when 0 then 'HUSH' else 'hush' end, i % 4), i % 2 - 1, "
+        "case i % 5 when 0 then 'x' end, "
+        "(array['Infinity', '-Infinity', 'NaN', '0.05', '-12345678901234567890'])[i / 13 + "
+        "1]::numeric "
+        "from generate_series(1, 60) i");
   }
 
   static std::string Request(int size, const std::string& token = "", int64_t above = 0) {
@@ -155,6 +169,8 @@ constexpr std::pair<const char*, const char*> kOrders[] = {
     {"ListByTime", "created, id"},
     {"ListByTimeDown", "created desc, id desc"},
     {"ListByName", "small, name collate \"C\", id"},
+    {"ListByLowerName",
+     "lower(name) collate \"C\" desc, coalesce(note, '-') desc, amount desc, id desc"},
 };
 
 TEST_F(PagesTest, EveryRowComesOnceInOrder) {
@@ -175,7 +191,7 @@ TEST_F(PagesTest, ElementsThatAreValuesPageToo) {
   } while (!page.next_page_token().empty());
   ASSERT_EQ(names.size(), 60);
   EXPECT_THAT(std::vector(names.begin(), names.begin() + 3),
-              ElementsAre("hush", "hushhush", "hushhushhush"));
+              ElementsAre("hush", "hushhush", "HUSHHUSHHUSH"));
 }
 
 TEST_F(PagesTest, TheSizeHasADefaultAndAnEnd) {
@@ -278,6 +294,19 @@ TEST_F(PagesTest, ATokenMadeByHandHarmsNothing) {
     ExpectRefusal("ListByName", Request(5, forge("ListByName", {small, text, id})),
                   Code::INVALID_ARGUMENT, "VALUE_INVALID");
   }
+  // Numbers have as many digits as they say.
+  const std::string sign("\0\0\0\0\x12\x34\0\0", 8);
+  for (const std::string& number :
+       {std::string(), std::string(7, '\0'), "\x01" + std::string(7, '\0'),
+        std::string("\0\1", 2) + std::string(6, '\0'), sign + "00"}) {
+    ExpectForeign("ListByLowerName", forge("ListByLowerName", {"", "", number, id}));
+  }
+  ExpectRefusal("ListByLowerName", Request(5, forge("ListByLowerName", {"", "", sign, id})),
+                Code::INVALID_ARGUMENT, "VALUE_INVALID");
+  // Nor is there such a time.
+  ExpectRefusal("ListByTime",
+                Request(5, forge("ListByTime", {std::string("\x80\0\0\0\0\0\0\1", 8), id})),
+                Code::INVALID_ARGUMENT, "VALUE_INVALID");
   EXPECT_THAT(Ids(Page("ListById", Request(2, forge("ListById", {id})))), ElementsAre(1, 2));
   EXPECT_EQ(server().pool().numbers().lost, lost);
 }
