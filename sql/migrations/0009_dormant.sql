@@ -1,6 +1,6 @@
 -- What no operation reads or writes any more. It is kept for what it holds.
 --
--- The unique keys say what the data are, so they stay.
+-- Its indexes are keys, which say what the data are: a word is banned once.
 
 -- up
 create table foliana_interlude (
@@ -15,12 +15,12 @@ create table foliana_interlude (
 
 create table patreon_twi (
   serial_id bigserial constraint patreon_twi_pk primary key,
-  post_id bigint constraint patreon_twi_post_id_key unique,
+  post_id bigint,
   title text,
   content text,
   comment_count integer,
   like_count integer,
-  url text constraint patreon_twi_url_key unique,
+  url text,
   min_cents_pledged_to_view integer,
   post_type text,
   published_at timestamptz,
@@ -28,6 +28,10 @@ create table patreon_twi (
   password text,
   body jsonb
 );
+
+create unique index patreon_twi_post_id_uindex on patreon_twi (post_id);
+
+create unique index patreon_twi_url_uindex on patreon_twi (url);
 
 create table protected_is_public (
   serial_id bigserial constraint protected_is_public_pk primary key,
@@ -62,10 +66,12 @@ create table twi_reddit (
   time_added timestamp not null,
   discord_username text,
   discord_id bigint constraint twi_reddit_pk primary key,
-  reddit_username text not null constraint twi_reddit_reddit_username_key unique,
+  reddit_username text not null,
   currant_patreon boolean not null,
   subreddit text not null
 );
+
+create unique index twi_reddit_reddit_username_uindex on twi_reddit (reddit_username);
 
 create table infractions (
   id bigserial constraint infractions_pk primary key,
@@ -78,11 +84,13 @@ create table infractions (
 
 create table banned_words (
   serial_id bigserial constraint banned_words_pk primary key,
-  word text constraint banned_words_word_key unique,
+  word text,
   patreon_allowed boolean,
   server bigint,
   comment text
 );
+
+create unique index banned_words_word_uindex on banned_words (word);
 
 create table button_action_history (
   serial bigserial,
