@@ -68,6 +68,7 @@ ABSL_FLAG(std::string, embedded_dir, "",
           "where the database of its own lives; else $XDG_DATA_HOME/twi-data, as root "
           "/var/lib/twi-data");
 ABSL_FLAG(bool, migrate, false, "bring the schema up to date before serving");
+ABSL_FLAG(bool, sql, false, "migrate check: print statements that would mend the schema");
 ABSL_FLAG(int, pool_max, 20, "connections at most");
 ABSL_FLAG(int, pool_min, 5, "connections opened before ready, and kept");
 ABSL_FLAG(absl::Duration, connect_timeout, absl::Seconds(10), "for opening a connection");
@@ -196,6 +197,7 @@ absl::StatusOr<Configuration> MakeConfiguration(const Environment& environment) 
       .http_listen = absl::GetFlag(FLAGS_http_listen),
       .insecure = absl::GetFlag(FLAGS_insecure),
       .migrate = absl::GetFlag(FLAGS_migrate),
+      .sql = absl::GetFlag(FLAGS_sql),
       .threads = absl::GetFlag(FLAGS_threads),
       .pool_max = absl::GetFlag(FLAGS_pool_max),
       .pool_min = absl::GetFlag(FLAGS_pool_min),

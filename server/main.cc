@@ -2,6 +2,7 @@
 
 #include <iostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_join.h"
@@ -20,7 +21,7 @@ constexpr char kUsage[] = R"(usage: twi-data [COMMAND] [FLAGS]
 
   serve                                    serve gRPC, metrics and probes (the default)
   migrate up|down N|to N|current|history   change the schema, or say where it stands
-  migrate check | new NAME                 compare the live schema; begin a migration
+  migrate check [--sql] | new NAME         compare the live schema; begin a migration
   check                                    the operations against the schema
   operations                               every operation: SQL, tables, cache
   health                                   whether the server at --listen serves
@@ -36,7 +37,9 @@ int Migrate(const Configuration& configuration, const std::vector<std::string>& 
     if (!database.ok()) return database.status();
     return database->dsn;
   };
-  return MigrateCommand(open, {words.begin() + 1, words.end()}, std::cout, std::cerr);
+  std::vector<std::string> arguments(words.begin() + 1, words.end());
+  if (configuration.sql) arguments.push_back("--sql");
+  return MigrateCommand(open, std::move(arguments), std::cout, std::cerr);
 }
 
 int Run(const std::vector<std::string>& arguments) {

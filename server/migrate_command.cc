@@ -25,7 +25,8 @@ constexpr char kUsage[] = R"(usage: twi-data migrate COMMAND
   to N       go up or down to migration N
   current    the number of the last migration applied
   history    every migration, and when it was applied
-  check      how the schema differs from what the migrations make
+  check      how the schema differs from what the migrations make; with --sql
+             a draft of the statements that would mend it
   new NAME   begin a migration in sql/migrations
 )";
 
@@ -76,11 +77,17 @@ int History(const Migrations& migrations, std::ostream& out, std::ostream& err) 
   return EX_OK;
 }
 
-int Check(const Migrations& migrations, std::ostream& out, std::ostream& err) {
-  const auto differences = migrations.Check();
-  if (!differences.ok()) return Fail(differences.status(), err);
-  for (const std::string& difference : *differences) out << difference << "\n";
-  if (!differences->empty()) return EX_DATAERR;
+int Check(const Migrations& migrations, bool draft, std::ostream& out, std::ostream& err) {
+  const auto check = migrations.Check();
+  if (!check.ok()) return Fail(check.status(), err);
+  if (draft) {
+    for (const std::string& sentence : check->differences) out << "-- " << sentence << "\n";
+    out << check->draft;
+    return check->differences.empty() ? EX_OK : EX_DATAERR;
+  }
+  for (const std::string& sentence : check->differences) out << sentence << "\n";
+  for (const std::string& sentence : check->foreign) out << "note: " << sentence << "\n";
+  if (!check->differences.empty()) return EX_DATAERR;
   out << "the schema is what the migrations make\n";
   return EX_OK;
 }
@@ -120,14 +127,16 @@ int New(const std::string& name, std::ostream& out, std::ostream& err) {
 
 }  // namespace
 
-int MigrateCommand(const OpenDsn& open, const std::vector<std::string>& arguments,
-                   std::ostream& out, std::ostream& err) {
+int MigrateCommand(const OpenDsn& open, std::vector<std::string> arguments, std::ostream& out,
+                   std::ostream& err) {
   // How many operands each command takes.
   static const std::map<std::string, size_t> kOperands = {
       {"up", 0}, {"down", 1}, {"to", 1}, {"current", 0}, {"history", 0}, {"check", 0}, {"new", 1}};
   const std::string command = arguments.empty() ? "" : arguments[0];
   const auto known = kOperands.find(command);
   int number = 0;
+  const bool draft = command == "check" && arguments.back() == "--sql";
+  if (draft) arguments.pop_back();
   if (known == kOperands.end() || arguments.size() != 1 + known->second ||
       ((command == "down" || command == "to") && !absl::SimpleAtoi(arguments[1], &number))) {
     err << kUsage;
@@ -144,7 +153,7 @@ int MigrateCommand(const OpenDsn& open, const std::vector<std::string>& argument
   if (!migrations.ok()) return Fail(migrations.status(), err);
   if (command == "current") return Current(*migrations, out, err);
   if (command == "history") return History(*migrations, out, err);
-  if (command == "check") return Check(*migrations, out, err);
+  if (command == "check") return Check(*migrations, draft, out, err);
 
   int steps = 0;
   const auto report = [&](const sql::MigrationStep& step) {

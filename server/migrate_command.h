@@ -16,7 +16,7 @@ using OpenDsn = std::function<absl::StatusOr<std::string>()>;
 /// arguments are right and need one. Each step taken is one line of `out`, errors
 /// go to `err`. Returns the process's exit code: EX_OK; EX_USAGE; EX_UNAVAILABLE when the database
 /// cannot be reached; EX_DATAERR when it differs from the migrations (`check`) or refuses one.
-int MigrateCommand(const OpenDsn& open, const std::vector<std::string>& arguments,
-                   std::ostream& out, std::ostream& err);
+int MigrateCommand(const OpenDsn& open, std::vector<std::string> arguments, std::ostream& out,
+                   std::ostream& err);
 
 }  // namespace twi::server

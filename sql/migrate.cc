@@ -10,15 +10,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
-#include "sql/errors.h"
+#include "sql/blocking.h"
+#include "sql/draft.h"
 #include "sql/schema.h"
 #include "sql/text.h"
 
 namespace twi::sql {
 namespace {
-
-/// Any number will do, so long as it stays: programs of different versions meet at this lock.
-constexpr int64_t kLock = 0x7477692d64617461;
 
 constexpr std::string_view kCreateTable = R"sql(
 create table if not exists twi_data_migrations (
@@ -62,40 +60,6 @@ absl::StatusOr<Migration> Parse(const EmbeddedText& text) {
         absl::StrCat(migration.name, " lacks the section `-- up` or `-- down`"));
   }
   return migration;
-}
-
-/// A connection that never reconnects by itself: a new one would not hold the lock.
-class Connection : public pqxx::connection {
- public:
-  explicit Connection(const std::string& dsn) : pqxx::connection(dsn) {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-    inhibit_reactivation(true);
-#pragma GCC diagnostic pop
-    pqxx::nontransaction(*this).exec("set client_min_messages = warning");
-  }
-
-  /// Waits for the lock and holds it for as long as the connection is open.
-  void Lock() {
-    pqxx::nontransaction(*this).exec(absl::StrCat("select pg_advisory_lock(", kLock, ")"));
-  }
-};
-
-/// Runs `body`, whose exceptions become statuses here.
-template <typename Body>
-auto Guarded(Body body) -> decltype(body()) {
-  try {
-    return body();
-  } catch (const pqxx::sql_error& error) {
-    DatabaseError of_database;
-    of_database.sqlstate = error.sqlstate();
-    const absl::string_view what = absl::StripAsciiWhitespace(error.what());
-    if (absl::IsUnavailable(of_database.ToStatus())) return absl::UnavailableError(what);
-    return absl::FailedPreconditionError(what);
-  } catch (const std::exception& error) {
-    // Not a word from the database: the connection broke, or never was.
-    return absl::UnavailableError(absl::StripAsciiWhitespace(error.what()));
-  }
 }
 
 std::vector<AppliedMigration> ReadApplied(pqxx::transaction_base& transaction) {
@@ -178,8 +142,8 @@ absl::Status Go(const std::string& dsn, const std::vector<Migration>& migrations
                 const std::function<absl::StatusOr<int>(int current)>& target,
                 const Migrations::Report& report) {
   return Guarded([&]() -> absl::Status {
-    Connection connection(dsn);
-    connection.Lock();
+    BlockingConnection connection(dsn);
+    connection.Lock(AdvisoryLock::kMigrations);
     auto applied = ReadVerified(connection, migrations);
     if (!applied.ok()) return applied.status();
     int current = static_cast<int>(applied->size());
@@ -194,16 +158,6 @@ absl::Status Go(const std::string& dsn, const std::vector<Migration>& migrations
     }
     return absl::OkStatus();
   });
-}
-
-std::vector<SchemaObject> ReadSchema(pqxx::transaction_base& transaction,
-                                     const std::string& schema) {
-  std::vector<SchemaObject> objects;
-  for (const pqxx::row& row : transaction.exec_params(kSchemaQuery, schema)) {
-    objects.push_back(
-        {.name = row[0].c_str(), .parent = row[1].c_str(), .definition = row[2].c_str()});
-  }
-  return objects;
 }
 
 }  // namespace
@@ -260,15 +214,15 @@ absl::StatusOr<int> Migrations::Pending() const {
 
 absl::StatusOr<std::vector<AppliedMigration>> Migrations::History() const {
   return Guarded([&]() -> absl::StatusOr<std::vector<AppliedMigration>> {
-    Connection connection(dsn_);
+    BlockingConnection connection(dsn_);
     return ReadVerified(connection, migrations_);
   });
 }
 
-absl::StatusOr<std::vector<std::string>> Migrations::Check() const {
-  return Guarded([&]() -> absl::StatusOr<std::vector<std::string>> {
-    Connection connection(dsn_);
-    connection.Lock();
+absl::StatusOr<SchemaCheck> Migrations::Check() const {
+  return Guarded([&]() -> absl::StatusOr<SchemaCheck> {
+    BlockingConnection connection(dsn_);
+    connection.Lock(AdvisoryLock::kMigrations);
     auto applied = ReadVerified(connection, migrations_);
     if (!applied.ok()) return applied.status();
 
@@ -282,13 +236,16 @@ absl::StatusOr<std::vector<std::string>> Migrations::Check() const {
     work.exec("create schema " + scratch);
     work.exec(absl::StrCat("set local search_path = ", scratch, ", ", live_quoted));
     for (size_t i = 0; i < applied->size(); ++i) work.exec(migrations_[i].up);
-    std::vector<std::string> differences = Differences(ReadSchema(work, scratch), live);
+    const std::vector<SchemaObject> expected = ReadSchema(work, scratch);
     work.abort();
 
+    auto [differences, foreign] = Differences(expected, live);
     for (size_t i = applied->size(); i < migrations_.size(); ++i) {
       differences.push_back(absl::StrCat("migration ", migrations_[i].name, " is not applied"));
     }
-    return differences;
+    return SchemaCheck{.differences = std::move(differences),
+                       .foreign = std::move(foreign),
+                       .draft = Draft(Changes(expected, live))};
   });
 }
 

@@ -28,6 +28,17 @@ struct MigrationStep {
   absl::Duration duration;
 };
 
+/// What Migrations::Check finds.
+struct SchemaCheck {
+  /// How the schema differs from what the applied migrations make, one sentence each, and which
+  /// migrations it lacks; empty when it is as it should be.
+  std::vector<std::string> differences;
+  /// Tables, views, functions and sequences that stand alone and are somebody else's.
+  std::vector<std::string> foreign;
+  /// A draft of the statements that would make the schema what it should be.
+  std::string draft;
+};
+
 /// A migration that a database has.
 struct AppliedMigration {
   int number = 0;
@@ -76,11 +87,10 @@ class Migrations {
   /// What the database has, by number.
   absl::StatusOr<std::vector<AppliedMigration>> History() const;
 
-  /// How the database's schema differs from what the applied migrations make, one sentence each,
-  /// and which migrations it lacks; empty when it is as it should be. They are applied to a schema
-  /// made for this and rolled back, so the role must be allowed to create schemas; nothing is
-  /// changed.
-  absl::StatusOr<std::vector<std::string>> Check() const;
+  /// Compares the database's schema with what the applied migrations make: they are applied to a
+  /// schema made for this and rolled back, so the role must be allowed to create schemas. Nothing
+  /// is changed.
+  absl::StatusOr<SchemaCheck> Check() const;
 
  private:
   Migrations(std::string dsn, std::vector<Migration> migrations)

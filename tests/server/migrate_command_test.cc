@@ -67,9 +67,37 @@ TEST(MigrateCommandTest, CheckIsDataErrorWhenTheSchemaDiffers) {
   EXPECT_EQ(check.out, "column quotes.author is missing\n");
 }
 
+TEST(MigrateCommandTest, ADraftIsTheDifferenceAsStatements) {
+  testing::Database database;
+  const std::string& dsn = database.dsn();
+  ASSERT_EQ(Migrate(dsn, {"up"}).code, EX_OK);
+  EXPECT_EQ(Migrate(dsn, {"check", "--sql"}).code, EX_OK);
+  EXPECT_THAT(Migrate(dsn, {"check", "--sql"}).out, IsEmpty());
+  database.Run("alter table quotes drop author; alter table quotes add hat text");
+  const Outcome check = Migrate(dsn, {"check", "--sql"});
+  EXPECT_EQ(check.code, EX_DATAERR);
+  EXPECT_EQ(check.out,
+            "-- column quotes.author is missing\n"
+            "-- column quotes.hat is there, and no migration makes it\n"
+            "alter table quotes\n  add author text;\n"
+            "-- It holds data: alter table quotes drop hat;\n");
+}
+
+TEST(MigrateCommandTest, CheckNotesWhatIsSomebodyElses) {
+  testing::Database database;
+  const std::string& dsn = database.dsn();
+  ASSERT_EQ(Migrate(dsn, {"up"}).code, EX_OK);
+  database.Run("create table extra (id bigint)");
+  const Outcome check = Migrate(dsn, {"check"});
+  EXPECT_EQ(check.code, EX_OK);
+  EXPECT_EQ(check.out,
+            "note: table extra is there, and no migration makes it\n"
+            "the schema is what the migrations make\n");
+}
+
 TEST(MigrateCommandTest, ARefusalIsADataErrorInTheDatabasesWords) {
   testing::Database database;
-  database.Run("create table quotes (id bigint)");
+  database.Run("create sequence quotes");
   const Outcome up = Migrate(database.dsn(), {"up"});
   EXPECT_EQ(up.code, EX_DATAERR);
   EXPECT_THAT(up.out, IsEmpty());
