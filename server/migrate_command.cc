@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 using sql::Migrations;
 
 constexpr char kUsage[] = R"(usage: twi-data migrate COMMAND
-  up         apply what the database lacks
+  up         apply what the database lacks; a database of the bot is adopted
   down N     undo the last N migrations
   to N       go up or down to migration N
   current    the number of the last migration applied
@@ -92,6 +92,29 @@ int Check(const Migrations& migrations, bool draft, std::ostream& out, std::ostr
   return EX_OK;
 }
 
+const char* Word(sql::MigrationStep::Kind kind) {
+  switch (kind) {
+    case sql::MigrationStep::Kind::kUp:
+      return "up";
+    case sql::MigrationStep::Kind::kDown:
+      return "down";
+    case sql::MigrationStep::Kind::kAdopt:
+      return "adopt";
+  }
+  return "";
+}
+
+/// What an adoption could not leave where it was.
+int Rejected(const Migrations& migrations, std::ostream& out, std::ostream& err) {
+  const auto rejected = migrations.Rejected();
+  if (!rejected.ok()) return Fail(rejected.status(), err);
+  for (const sql::RejectedRows& rows : *rejected) {
+    out << absl::StreamFormat("%d of %s went to twi_data_rejected: %s\n", rows.rows, rows.table,
+                              rows.reason);
+  }
+  return EX_OK;
+}
+
 /// Writes an empty migration with the next number into the source tree that we stand in.
 int New(const std::string& name, std::ostream& out, std::ostream& err) {
   const bool plain = !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
@@ -156,9 +179,11 @@ int MigrateCommand(const OpenDsn& open, std::vector<std::string> arguments, std:
   if (command == "check") return Check(*migrations, draft, out, err);
 
   int steps = 0;
+  bool adopted = false;
   const auto report = [&](const sql::MigrationStep& step) {
     ++steps;
-    out << absl::StreamFormat("%-4s %-32s %s\n", step.up ? "up" : "down", step.name,
+    adopted |= step.kind == sql::MigrationStep::Kind::kAdopt;
+    out << absl::StreamFormat("%-4s %-32s %s\n", Word(step.kind), step.name,
                               Milliseconds(step.duration))
         << std::flush;
   };
@@ -172,6 +197,7 @@ int MigrateCommand(const OpenDsn& open, std::vector<std::string> arguments, std:
   }
   if (!status.ok()) return Fail(status, err);
   if (steps == 0) out << "nothing to do\n";
+  if (adopted) return Rejected(*migrations, out, err);
   return EX_OK;
 }
 

@@ -121,6 +121,7 @@ class Comparison {
     }
     for (const auto& [name, clauses] : tables) {
       const SchemaObject& table = *Find(wanted_, "table " + name);
+      const std::string alter_table = absl::StrCat("alter table ", name, "\n  ");
       if (Find(found_, table.Title()) == nullptr) {
         // What is added to nothing is what the table begins with.
         std::vector<std::string> columns;
@@ -134,7 +135,7 @@ class Comparison {
       }
       const auto alter = [&](Step step, const std::vector<std::string>& parts) {
         if (parts.empty()) return;
-        Add(step, table, absl::StrCat("alter table ", name, "\n  ", absl::StrJoin(parts, ",\n  ")));
+        Add(step, table, alter_table + absl::StrJoin(parts, ",\n  "));
       };
       alter(Step::kChangeColumns, clauses.change);
       if (!clauses.change.empty()) changes_.back().rewrites = clauses.rewrites;

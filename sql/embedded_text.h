@@ -14,6 +14,9 @@ struct EmbeddedText {
 /// The migrations, `NNNN_name.sql`, by number.
 extern const std::vector<EmbeddedText> kMigrations;
 
+/// What adopts the bot's database, `N_name.sql`, by number.
+extern const std::vector<EmbeddedText> kAdoption;
+
 /// The stanzas of the repositories, one file a service.
 extern const std::vector<EmbeddedText> kRepositories;
 

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "sql/adoption.h"
 #include "sql/blocking.h"
 #include "sql/draft.h"
 #include "sql/schema.h"
@@ -109,6 +110,14 @@ absl::StatusOr<std::vector<AppliedMigration>> ReadVerified(pqxx::connection& con
   return applied;
 }
 
+/// Notes a migration as applied by this transaction.
+void Record(pqxx::work& work, const Migration& migration) {
+  work.exec_params(
+      "insert into twi_data_migrations (number, name, checksum, duration)"
+      " values ($1, $2, $3, clock_timestamp() - now())",
+      migration.number, migration.name, migration.checksum);
+}
+
 /// Applies or undoes one migration, together with the record of it.
 absl::Status Take(pqxx::connection& connection, const Migration& migration, bool up,
                   const Migrations::Report& report) {
@@ -117,10 +126,7 @@ absl::Status Take(pqxx::connection& connection, const Migration& migration, bool
     pqxx::work work(connection);
     work.exec(up ? migration.up : migration.down);
     if (up) {
-      work.exec_params(
-          "insert into twi_data_migrations (number, name, checksum, duration)"
-          " values ($1, $2, $3, clock_timestamp() - now())",
-          migration.number, migration.name, migration.checksum);
+      Record(work, migration);
     } else {
       work.exec_params("delete from twi_data_migrations where number = $1", migration.number);
     }
@@ -133,7 +139,22 @@ absl::Status Take(pqxx::connection& connection, const Migration& migration, bool
     return absl::Status(status.code(),
                         absl::StrCat(migration.name, up ? "" : " (down)", what, status.message()));
   }
-  if (report) report({.name = migration.name, .up = up, .duration = absl::Now() - start});
+  if (report) {
+    report({.name = migration.name,
+            .kind = up ? MigrationStep::Kind::kUp : MigrationStep::Kind::kDown,
+            .duration = absl::Now() - start});
+  }
+  return absl::OkStatus();
+}
+
+/// Adopts what the bot made. All migrations are applied then.
+absl::Status AdoptAll(BlockingConnection& connection, const std::vector<Migration>& migrations,
+                      const Migrations::Report& report) {
+  if (absl::Status status = Adopt(connection, migrations, report); !status.ok()) return status;
+  pqxx::work work(connection);
+  work.exec(std::string(kCreateTable));
+  for (const Migration& migration : migrations) Record(work, migration);
+  work.commit();
   return absl::OkStatus();
 }
 
@@ -149,6 +170,13 @@ absl::Status Go(const std::string& dsn, const std::vector<Migration>& migrations
     int current = static_cast<int>(applied->size());
     const absl::StatusOr<int> goal = target(current);
     if (!goal.ok()) return goal.status();
+    if (current == 0 && *goal > 0 && IsAdoptionDue(connection, migrations)) {
+      if (*goal == static_cast<int>(migrations.size())) {
+        return AdoptAll(connection, migrations, report);
+      }
+      return absl::FailedPreconditionError(
+          "the bot's tables are there: `twi-data migrate up` adopts them, as a whole");
+    }
     if (current < *goal) pqxx::nontransaction(connection).exec(std::string(kCreateTable));
     while (current != *goal) {
       const bool up = current < *goal;
@@ -216,6 +244,23 @@ absl::StatusOr<std::vector<AppliedMigration>> Migrations::History() const {
   return Guarded([&]() -> absl::StatusOr<std::vector<AppliedMigration>> {
     BlockingConnection connection(dsn_);
     return ReadVerified(connection, migrations_);
+  });
+}
+
+absl::StatusOr<std::vector<RejectedRows>> Migrations::Rejected() const {
+  return Guarded([&]() -> absl::StatusOr<std::vector<RejectedRows>> {
+    BlockingConnection connection(dsn_);
+    pqxx::nontransaction session(connection);
+    std::vector<RejectedRows> rejected;
+    if (session.exec("select to_regclass('twi_data_rejected')")[0][0].is_null()) return rejected;
+    for (const pqxx::row& row :
+         session.exec("select \"table\", reason, count(*) from twi_data_rejected"
+                      " group by 1, 2 order by 1, 2")) {
+      rejected.push_back({.table = row[0].as<std::string>(),
+                          .reason = row[1].as<std::string>(),
+                          .rows = row[2].as<int64_t>()});
+    }
+    return rejected;
   });
 }
 

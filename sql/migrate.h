@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -23,9 +24,17 @@ struct Migration {
 
 /// A step just taken.
 struct MigrationStep {
-  std::string name;
-  bool up = true;
+  enum class Kind { kUp, kDown, kAdopt };
+  std::string name;  ///< Of a migration, or of a stage of an adoption.
+  Kind kind = Kind::kUp;
   absl::Duration duration;
+};
+
+/// Rows that an adoption could not leave in their table.
+struct RejectedRows {
+  std::string table;
+  std::string reason;
+  int64_t rows = 0;
 };
 
 /// What Migrations::Check finds.
@@ -73,7 +82,8 @@ class Migrations {
   const std::vector<Migration>& known() const { return migrations_; }
 
   /// Applies what is not applied. Steps are reported as each is committed: one that fails leaves
-  /// nothing of itself and all before it.
+  /// nothing of itself and all before it. A database that the bot made for itself is adopted
+  /// (`adoption.h`).
   absl::Status Up(const Report& report) const;
   /// Undoes the last `steps`. INVALID_ARGUMENT unless 1 <= `steps` <= Current().
   absl::Status Down(int steps, const Report& report) const;
@@ -86,6 +96,9 @@ class Migrations {
   absl::StatusOr<int> Pending() const;
   /// What the database has, by number.
   absl::StatusOr<std::vector<AppliedMigration>> History() const;
+
+  /// The rows that the adoption of the database moved to twi_data_rejected.
+  absl::StatusOr<std::vector<RejectedRows>> Rejected() const;
 
   /// Compares the database's schema with what the applied migrations make: they are applied to a
   /// schema made for this and rolled back, so the role must be allowed to create schemas. Nothing

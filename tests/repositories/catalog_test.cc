@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/descriptor_names.h"
 #include "sql/migrate.h"
+#include "tests/support/bot.h"
 #include "tests/support/database.h"
 #include "twi/test/v1/catalog.pb.h"
 
@@ -230,6 +231,18 @@ TEST_F(CatalogTest, TheOperationsFitTheMigrations) {
     EXPECT_THAT(operation->analysis().writes, ElementsAre("quotes"));
     EXPECT_FALSE(operation->read_only());
   }
+}
+
+TEST_F(CatalogTest, TheOperationsFitAnAdoptedDatabase) {
+  testing::Database bots;
+  testing::MakeBots(bots, {"schema", "rows", "optimizations"});
+  auto migrations = sql::Migrations::Load(bots.dsn());
+  ASSERT_TRUE(migrations.ok());
+  ASSERT_TRUE(migrations->Up([](const sql::MigrationStep&) {}).ok());
+  auto loaded = Catalog::Load(bots.dsn(), kRepositories, DataServices());
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(loaded->problems, IsEmpty());
+  EXPECT_THAT(loaded->warnings, IsEmpty());
 }
 
 }  // namespace

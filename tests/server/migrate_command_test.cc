@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "sql/embedded_text.h"
+#include "tests/support/bot.h"
 #include "tests/support/database.h"
 
 namespace twi::server {
@@ -103,6 +104,23 @@ TEST(MigrateCommandTest, ARefusalIsADataErrorInTheDatabasesWords) {
   EXPECT_THAT(up.out, IsEmpty());
   EXPECT_THAT(up.err, HasSubstr("0001_quotes"));
   EXPECT_THAT(up.err, HasSubstr("relation \"quotes\" already exists"));
+}
+
+TEST(MigrateCommandTest, AnAdoptionTellsWhatItDidAndWhichRowsItRejected) {
+  testing::Database database;
+  testing::MakeBots(database, {"schema"});
+  database.Run(
+      "insert into thread_membership (user_id, thread_id) values (1, 2), (1, 2), (null, 2)");
+  const std::string& dsn = database.dsn();
+  const Outcome up = Migrate(dsn, {"up"});
+  EXPECT_EQ(up.code, EX_OK) << up.err;
+  EXPECT_THAT(up.out,
+              MatchesRegex("adopt missing tables +[0-9.]+ ms\n"
+                           "adopt columns +[0-9.]+ ms\n.*"
+                           "1 of thread_membership went to twi_data_rejected: an earlier row .*\n"
+                           "1 of thread_membership went to twi_data_rejected: user_id is null\n"));
+  EXPECT_EQ(Migrate(dsn, {"check"}).out, "the schema is what the migrations make\n");
+  EXPECT_EQ(Migrate(dsn, {"up"}).out, "nothing to do\n");
 }
 
 TEST(MigrateCommandTest, NoDatabaseIsUnavailable) {
