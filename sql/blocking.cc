@@ -13,7 +13,8 @@ BlockingConnection::BlockingConnection(const std::string& dsn) : pqxx::connectio
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
   inhibit_reactivation(true);
 #pragma GCC diagnostic pop
-  pqxx::nontransaction(*this).exec("set client_min_messages = warning");
+  // Definitions are read as text.
+  pqxx::nontransaction(*this).exec("set client_min_messages = warning; set datestyle = iso");
 }
 
 void BlockingConnection::Lock(AdvisoryLock lock, bool shared,

@@ -17,6 +17,9 @@ extern const std::vector<EmbeddedText> kMigrations;
 /// What adopts the bot's database, `N_name.sql`, by number.
 extern const std::vector<EmbeddedText> kAdoption;
 
+/// What speeds a database up beyond them: `additional.sql`, `base.sql`.
+extern const std::vector<EmbeddedText> kOptimizations;
+
 /// The stanzas of the repositories, one file a service.
 extern const std::vector<EmbeddedText> kRepositories;
 

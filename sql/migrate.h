@@ -28,6 +28,7 @@ struct MigrationStep {
   std::string name;  ///< Of a migration, or of a stage of an adoption.
   Kind kind = Kind::kUp;
   absl::Duration duration;
+  bool views_dropped = false;  ///< The materialized views of `optimize` were in its way.
 };
 
 /// Rows that an adoption could not leave in their table.

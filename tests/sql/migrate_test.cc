@@ -274,7 +274,7 @@ INSTANTIATE_TEST_SUITE_P(
               "column people.hat is there, and no migration makes it"},
         Drift{"alter table pets drop age", "column pets.age is missing"},
         Drift{"alter table pets alter age type smallint",
-              "column pets.age is `smallint`, the migrations make it `integer`"},
+              "column pets.age is `smallint`, it should be `integer`"},
         Drift{"alter table people alter name drop not null",
               "column people.name is `text default 'nobody'::text`"},
         Drift{"alter table people alter name drop default",
