@@ -24,7 +24,8 @@ struct Group {
 
 /// Every flag there is: one that stands in no group does not exist for SetFlags.
 const std::vector<Group> kGroups = {
-    {"Database", {"dsn", "embedded_dir", "migrate", "sql", "pool_max", "pool_min", "connect_timeout"}},
+    {"Database",
+     {"dsn", "embedded_dir", "migrate", "sql", "pool_max", "pool_min", "connect_timeout"}},
     {"Network", {"listen", "http_listen", "insecure"}},
     {"Calls",
      {"threads", "default_deadline", "max_message_bytes", "drain_notice", "shutdown_grace"}},

@@ -12,7 +12,9 @@
 #include "server/database.h"
 #include "server/migrate_command.h"
 #include "server/serve.h"
+#include "server/upkeep_command.h"
 #include "server/version.h"
+#include "sql/migrate.h"
 
 namespace twi::server {
 namespace {
@@ -22,6 +24,9 @@ constexpr char kUsage[] = R"(usage: twi-data [COMMAND] [FLAGS]
   serve                                    serve gRPC, metrics and probes (the default)
   migrate up|down N|to N|current|history   change the schema, or say where it stands
   migrate check [--sql] | new NAME         compare the live schema; begin a migration
+  optimize base|additional                 make indexes, views and functions beyond the schema's
+  refresh-views                            compute the materialized views anew
+  maintain                                 rebuild bloated indexes, analyze what changed
   check                                    the operations against the schema
   operations                               every operation: SQL, tables, cache
   health                                   whether the server at --listen serves
@@ -29,6 +34,23 @@ constexpr char kUsage[] = R"(usage: twi-data [COMMAND] [FLAGS]
   version
 
 )";
+
+/// The embedded default is brought up to date first.
+int Upkeep(const Configuration& configuration, const std::vector<std::string>& words) {
+  absl::StatusOr<Database> database;
+  const auto open = [&]() -> absl::StatusOr<std::string> {
+    database = Database::Open(configuration);
+    if (!database.ok()) return database.status();
+    if (database->embedded) {
+      const auto migrations = sql::Migrations::Load(database->dsn);
+      if (!migrations.ok()) return migrations.status();
+      absl::Status status = migrations->Up({});
+      if (!status.ok()) return status;
+    }
+    return database->dsn;
+  };
+  return UpkeepCommand(open, words, std::cout, std::cerr);
+}
 
 int Migrate(const Configuration& configuration, const std::vector<std::string>& words) {
   absl::StatusOr<Database> database;
@@ -72,6 +94,9 @@ int Run(const std::vector<std::string>& arguments) {
     return EX_USAGE;
   }
   if (command == "migrate") return Migrate(*configuration, words);
+  if (command == "optimize" || command == "refresh-views" || command == "maintain") {
+    return Upkeep(*configuration, words);
+  }
   if (words.size() == 1) {
     if (command == "serve") return Serve(*configuration);
     if (command == "check") return CheckCommand(*configuration, std::cout, std::cerr);

@@ -11,6 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
+#include "server/exit_code.h"
 #include "sql/migrate.h"
 
 namespace twi::server {
@@ -29,21 +30,6 @@ constexpr char kUsage[] = R"(usage: twi-data migrate COMMAND
              a draft of the statements that would mend it
   new NAME   begin a migration in sql/migrations
 )";
-
-int ExitCode(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kOk:
-      return EX_OK;
-    case absl::StatusCode::kInvalidArgument:
-      return EX_USAGE;
-    case absl::StatusCode::kUnavailable:
-      return EX_UNAVAILABLE;
-    case absl::StatusCode::kFailedPrecondition:
-      return EX_DATAERR;
-    default:
-      return EX_SOFTWARE;
-  }
-}
 
 int Fail(const absl::Status& status, std::ostream& err) {
   err << "twi-data migrate: " << status.message() << "\n";
@@ -183,8 +169,9 @@ int MigrateCommand(const OpenDsn& open, std::vector<std::string> arguments, std:
   const auto report = [&](const sql::MigrationStep& step) {
     ++steps;
     adopted |= step.kind == sql::MigrationStep::Kind::kAdopt;
-    out << absl::StreamFormat("%-4s %-32s %s\n", Word(step.kind), step.name,
-                              Milliseconds(step.duration))
+    out << absl::StreamFormat("%-4s %-32s %s%s\n", Word(step.kind), step.name,
+                              Milliseconds(step.duration),
+                              step.views_dropped ? "  dropped the views: optimize makes them" : "")
         << std::flush;
   };
   absl::Status status;

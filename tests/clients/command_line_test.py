@@ -32,7 +32,8 @@ class CommandLine(unittest.TestCase):
 
     def test_help(self):
         text = self.works("--help")
-        for word in "serve", "migrate", "check", "--embedded_dir", "--listen":
+        for word in ("serve", "migrate", "check", "optimize base|additional", "refresh-views",
+                     "maintain", "--embedded_dir", "--listen"):
             self.assertIn(word, text)
 
     def test_proto(self):
@@ -111,7 +112,10 @@ class CommandLine(unittest.TestCase):
                 (["dance"], "dance"),
                 (["migrate"], "usage: twi-data migrate"),
                 (["migrate", "sideways"], "usage: twi-data migrate"),
-                (["migrate", "down", "some"], "usage: twi-data migrate")):
+                (["migrate", "down", "some"], "usage: twi-data migrate"),
+                (["optimize"], "usage: twi-data optimize"),
+                (["optimize", "more"], "usage: twi-data optimize"),
+                (["maintain", "more"], "usage: twi-data optimize")):
             with self.subTest(arguments=arguments):
                 result = program.run(*arguments,
                                      environment={"TWI_DATA_EMBEDDED_DIR": str(unused)})
@@ -129,9 +133,11 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(result.stdout.split()[0], str(self.server.schema))
 
     def test_no_database(self):
-        result = program.run("migrate", "current", "--dsn=host=/nowhere port=1")
-        self.assertEqual(result.returncode, EX_UNAVAILABLE)
-        self.assertIn("/nowhere", result.stderr)
+        for command in (["migrate", "current"], ["optimize", "base"], ["refresh-views"],
+                        ["maintain"]):
+            result = program.run(*command, "--dsn=host=/nowhere port=1")
+            self.assertEqual(result.returncode, EX_UNAVAILABLE)
+            self.assertIn("/nowhere", result.stderr)
 
 
 if __name__ == "__main__":

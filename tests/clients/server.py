@@ -35,6 +35,12 @@ def run(*arguments, environment=None, **options):
                           env=ENVIRONMENT | (environment or {}), **options)
 
 
+def start(*arguments):
+    """Starts the program; the process, which as a context is waited for at the end."""
+    return subprocess.Popen([PROGRAM, *arguments], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
+
+
 class Server:
     """`twi-data serve`. As a context it is started at the beginning, stopped and removed at the end.
 
