@@ -11,7 +11,7 @@
 namespace twi::sql {
 namespace {
 
-using Connection = std::unique_ptr<PGconn, decltype(&PQfinish)>;
+using Handle = std::unique_ptr<PGconn, decltype(&PQfinish)>;
 using Result = std::unique_ptr<PGresult, decltype(&PQclear)>;
 
 std::string Field(const Result& result, int code) {
@@ -47,7 +47,7 @@ Described DescribeOne(PGconn* connection, const std::string& text) {
 
 absl::StatusOr<std::vector<Described>> Describe(const std::string& dsn,
                                                 const std::vector<std::string>& texts) {
-  Connection connection(PQconnectdb(dsn.c_str()), PQfinish);
+  Handle connection(PQconnectdb(dsn.c_str()), PQfinish);
   if (PQstatus(connection.get()) != CONNECTION_OK) {
     return absl::UnavailableError(PQerrorMessage(connection.get()));
   }
