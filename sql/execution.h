@@ -10,6 +10,7 @@
 #include "sql/errors.h"
 #include "sql/parameters.h"
 #include "sql/rows.h"
+#include "sql/snapshot.h"
 #include "sql/statement.h"
 
 namespace twi::sql {
@@ -38,12 +39,16 @@ struct Execution {
   std::optional<std::string> key;
   /// A write that may be run again when nobody knows whether it was done.
   bool idempotent = false;
+  /// Of a read: to tell what it could see, in `snapshot`.
+  bool wants_snapshot = false;
 
   /// Called once, on the pool's thread, when `status` and `rows` are there.
   std::function<void()> done;
 
   absl::Status status;
   Rows rows;
+  /// At least this was visible to it.
+  std::optional<Snapshot> snapshot;
   /// What went wrong in the database's words and state: for logs and metrics, never for callers.
   std::string sqlstate;
   std::string database_message;

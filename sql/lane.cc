@@ -142,6 +142,7 @@ void Lane::Start() {
   failed_.reset();
   sent_at_ = Clock::now();
   SetTimeout(batch_);
+  TakeSnapshot(batch_);
   for (Unit& unit : batch_) {
     for (Execution* member : unit.members()) ++member->attempts;
     connection_->Send(*unit.statement(), unit.Bind());
@@ -203,8 +204,20 @@ void Lane::SetTimeout(const Batch& batch) {
   setting_timeout_ = true;
 }
 
+void Lane::TakeSnapshot(const Batch& batch) {
+  snapshot_.reset();
+  taking_snapshot_ = std::ranges::any_of(batch, [](const Unit& unit) {
+    return std::ranges::any_of(unit.members(), &Execution::wants_snapshot);
+  });
+  if (taking_snapshot_) connection_->Send(kTakeSnapshot, {});
+}
+
 void Lane::OnRows(Rows rows) {
   if (setting_timeout_) return;
+  if (std::exchange(taking_snapshot_, false)) {
+    snapshot_ = Snapshot::Of(rows);
+    return;
+  }
   batch_[position_++].Spread(std::move(rows));
 }
 
@@ -214,8 +227,9 @@ void Lane::OnError(DatabaseError error) {
     timeout_ = std::chrono::milliseconds(0);
     return;
   }
-  failed_ = position_++;
   error_ = std::move(error);
+  snapshot_failed_ = std::exchange(taking_snapshot_, false);
+  if (!snapshot_failed_) failed_ = position_++;
 }
 
 void Lane::OnSkipped() {
@@ -225,6 +239,7 @@ void Lane::OnSkipped() {
 void Lane::OnSync(const DatabaseError* error) {
   if (std::exchange(setting_timeout_, false)) return;
   const Batch batch = std::exchange(batch_, {});
+  if (std::exchange(snapshot_failed_, false)) error = &error_;
   const bool ok = !failed_ && error == nullptr;
   Observe(batch, ok);
   Callers answered;
@@ -248,6 +263,7 @@ void Lane::Observe(const Batch& batch, bool ok) {
   for (Execution* execution : callers) {
     execution->solo = callers.size() == 1;
     execution->run_time = time;
+    if (execution->wants_snapshot) execution->snapshot = snapshot_;
   }
   const Clock::duration pace = pace_.load(std::memory_order_relaxed);
   const Clock::duration each = time / static_cast<int64_t>(callers.size());
@@ -321,6 +337,8 @@ void Lane::OnBroken(DatabaseError error) {
 
 Lane::Callers Lane::GiveUp(const DatabaseError& error) {
   setting_timeout_ = false;
+  taking_snapshot_ = false;
+  snapshot_failed_ = false;
   Callers answered;
   for (Execution* execution : CallersOf(std::exchange(batch_, {}))) {
     if (execution->SurvivesBreak(error)) {

@@ -47,6 +47,8 @@ void Session::Send() {
   } else {
     ++execution_->attempts;
     execution_->rows = Rows();
+    taking_snapshot_ = execution_->wants_snapshot;
+    if (taking_snapshot_) connection_->Send(kTakeSnapshot, {});
     connection_->Send(*execution_->statement, execution_->parameters);
     connection_->Sync();
     Look(std::min(execution_->deadline, sent_at_ + kLook));
@@ -56,6 +58,10 @@ void Session::Send() {
 
 void Session::OnRows(Rows rows) {
   if (execution_ == nullptr) return;
+  if (std::exchange(taking_snapshot_, false)) {
+    execution_->snapshot = Snapshot::Of(rows);
+    return;
+  }
   execution_->rows = std::move(rows);
   execution_->run_time = Clock::now() - sent_at_;
 }

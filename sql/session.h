@@ -94,6 +94,8 @@ class Session : private Connection::Listener, public std::enable_shared_from_thi
   Execution* execution_ = nullptr;
   Done done_;
   bool sent_ = false;
+  /// The answer due next is the snapshot that the execution wants.
+  bool taking_snapshot_ = false;
   Clock::time_point sent_at_;
   std::optional<DatabaseError> error_;
   bool cancelled_ = false;

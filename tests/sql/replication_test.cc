@@ -1,0 +1,287 @@
+// Changes by whoever makes them, as the listener hears of them.
+
+#include "sql/replication.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "sql/publication.h"
+#include "tests/support/database.h"
+
+namespace twi::sql {
+namespace {
+
+using ::testing::Contains;
+using ::testing::Not;
+using ::testing::UnorderedElementsAre;
+
+class Recorder : public ChangeListener {
+ public:
+  void OnOpen(uint64_t) override {
+    Note([this] { ++opened; });
+  }
+  void OnCommit(const Changes& changes) override {
+    Note([&] { commits.push_back(changes); });
+  }
+  void OnSchemaChange() override {
+    Note([this] { ++schema_changes; });
+  }
+  void OnCurrent(BootClock::time_point as_of, uint64_t) override {
+    Note([&] { current = as_of; });
+  }
+  void OnTick(uint64_t) override {}
+  void OnClosed() override {
+    Note([this] { ++closed; });
+  }
+
+  template <typename Condition>
+  void Until(Condition condition) {
+    std::unique_lock lock(mutex_);
+    ASSERT_TRUE(changed_.wait_for(lock, std::chrono::seconds(60), condition)) << "waited in vain";
+  }
+
+  // Looked at within Until, or when nothing happens.
+  int opened = 0;
+  int closed = 0;
+  int schema_changes = 0;
+  std::vector<Changes> commits;
+  BootClock::time_point current{};
+
+ private:
+  template <typename Change>
+  void Note(Change change) {
+    {
+      std::lock_guard lock(mutex_);
+      change();
+    }
+    changed_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+};
+
+class ReplicationTest : public ::testing::Test {
+ protected:
+  ReplicationTest() {
+    database_.Run(
+        "create table guild (id bigint primary key, name text);"
+        "create table post (guild_id bigint not null references guild on delete cascade,"
+        "  id bigint not null, body text, primary key (guild_id, id));"
+        "create table keyless (id bigint);"
+        "create table day (id bigint not null, at date not null, primary key (id, at))"
+        "  partition by range (at);"
+        "create table day_1 partition of day for values from ('2020-01-01') to ('2021-01-01')");
+    EXPECT_TRUE(PreparePublication(database_.dsn()).ok());
+    source_ =
+        std::make_unique<Replication>(Replication::Options{.dsn = database_.dsn()}, &recorder_);
+    recorder_.Until([this] { return recorder_.opened == 1; });
+  }
+
+  /// What one script of somebody else's did: all transactions until it is known to be told.
+  std::vector<Changes> After(const std::string& script) {
+    recorder_.Until([this] {
+      recorder_.commits.clear();
+      return true;
+    });
+    database_.Run(script);
+    const auto since = BootClock::now();
+    source_->Freshen();
+    std::vector<Changes> commits;
+    recorder_.Until([&] {
+      commits = recorder_.commits;
+      return recorder_.current >= since;
+    });
+    return commits;
+  }
+
+  /// Of the only transaction that changed anything.
+  TableChanges Only(const std::string& script, const std::string& table) {
+    const Oid oid = OidOf(table);
+    std::vector<TableChanges> found;
+    for (const Changes& changes : After(script)) {
+      if (const auto of_table = changes.tables.find(oid); of_table != changes.tables.end()) {
+        found.push_back(of_table->second);
+      }
+    }
+    EXPECT_EQ(found.size(), 1U) << script;
+    return found.empty() ? TableChanges() : found.front();
+  }
+
+  Oid OidOf(const std::string& table) const {
+    return static_cast<Oid>(std::stoul(database_.Value("select '" + table + "'::regclass::oid")));
+  }
+  KeyHash Key(const std::string& table, const char* column, const char* value) const {
+    return HashKey(OidOf(table), column, value);
+  }
+
+  testing::Database database_;
+  Recorder recorder_;
+  std::unique_ptr<Replication> source_;
+};
+
+TEST_F(ReplicationTest, RowsAreToldByTheirKeys) {
+  EXPECT_THAT(Only("insert into guild values (7, 'x')", "guild").keys,
+              UnorderedElementsAre(Key("guild", "id", "7")));
+  EXPECT_THAT(Only("update guild set name = 'y'", "guild").keys,
+              UnorderedElementsAre(Key("guild", "id", "7")));
+  EXPECT_THAT(Only("update guild set id = 8", "guild").keys,
+              UnorderedElementsAre(Key("guild", "id", "7"), Key("guild", "id", "8")));
+  EXPECT_THAT(Only("delete from guild", "guild").keys,
+              UnorderedElementsAre(Key("guild", "id", "8")));
+}
+
+TEST_F(ReplicationTest, EveryColumnOfTheKeyIsTold) {
+  database_.Run("insert into guild values (7, 'x')");
+  EXPECT_THAT(Only("insert into post values (7, 1, 'body')", "post").keys,
+              UnorderedElementsAre(Key("post", "guild_id", "7"), Key("post", "id", "1")));
+}
+
+TEST_F(ReplicationTest, ATransactionIsToldOnceAndWithItsNumber) {
+  const auto all = After(
+      "begin; insert into guild values (1), (2); insert into post values (1, 1);"
+      "savepoint s; insert into guild values (3); rollback to s; commit");
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all[0].tables.size(), 2U);
+  EXPECT_EQ(std::to_string(all[0].transaction), database_.Value("select xmin from guild limit 1"));
+}
+
+TEST_F(ReplicationTest, WhatIsRolledBackIsNotTold) {
+  EXPECT_TRUE(After("begin; insert into guild values (1); rollback").empty());
+}
+
+TEST_F(ReplicationTest, CascadesTriggersAndMergesAreTold) {
+  database_.Run(
+      "insert into guild values (1), (2); insert into post values (1, 1);"
+      "create function also() returns trigger language plpgsql as $$ begin"
+      "  insert into guild values (100 + new.id); return null; end $$;"
+      "create trigger also after insert on post for each row execute function also()");
+  EXPECT_THAT(Only("delete from guild where id = 1", "post").keys,
+              Contains(Key("post", "id", "1")));
+  EXPECT_THAT(Only("insert into post values (2, 5)", "guild").keys,
+              UnorderedElementsAre(Key("guild", "id", "105")));
+  EXPECT_THAT(Only("merge into guild g using (values (2)) v(id) on g.id = v.id"
+                   " when matched then update set name = 'm'",
+                   "guild")
+                  .keys,
+              UnorderedElementsAre(Key("guild", "id", "2")));
+}
+
+TEST_F(ReplicationTest, TruncatedTablesAreToldAsAWhole) {
+  const auto all = After("truncate guild cascade");
+  ASSERT_FALSE(all.empty());
+  for (const char* table : {"guild", "post"}) {
+    EXPECT_TRUE(all.back().tables.at(OidOf(table)).whole) << table;
+  }
+}
+
+TEST_F(ReplicationTest, ManyRowsAreToldAsAWhole) {
+  const TableChanges changes = Only("insert into guild select generate_series(1, 1000)", "guild");
+  EXPECT_TRUE(changes.whole);
+}
+
+TEST_F(ReplicationTest, APartitionCountsAsItsTable) {
+  EXPECT_THAT(Only("insert into day values (5, '2020-02-02')", "day").keys,
+              Contains(Key("day", "id", "5")));
+}
+
+TEST_F(ReplicationTest, LargeTransactionsAreToldAtTheirCommit) {
+  database_.Run("alter system set logical_decoding_work_mem = '64kB'");
+  database_.Run("select pg_reload_conf()");
+  const auto all = After(
+      "begin; insert into guild select generate_series(1, 20000);"
+      "savepoint s; insert into post select 1, generate_series(1, 20000); rollback to s; commit;"
+      "begin; insert into guild select generate_series(30000, 50000); rollback");
+  database_.Run("alter system reset logical_decoding_work_mem");
+  database_.Run("select pg_reload_conf()");
+  int of_guild = 0;
+  for (const Changes& changes : all) of_guild += changes.tables.contains(OidOf("guild"));
+  EXPECT_EQ(of_guild, 1);
+}
+
+TEST_F(ReplicationTest, SchemaChangesAreToldInTheirPlaceAndTemporaryTablesAreNone) {
+  const auto schema_changes = [&](const std::string& script) {
+    int count = 0;
+    for (const Changes& changes : After(script)) count += changes.schema;
+    return count;
+  };
+  EXPECT_EQ(schema_changes("alter table guild add column more text"), 1);
+  EXPECT_EQ(schema_changes("create view v as select id from guild"), 1);
+  EXPECT_EQ(schema_changes("drop view v"), 1);
+  EXPECT_EQ(schema_changes("create table other (id bigint primary key)"), 1);
+  EXPECT_EQ(schema_changes("create materialized view m as select id from guild"), 1);
+  EXPECT_EQ(schema_changes("refresh materialized view m"), 1);
+  EXPECT_EQ(schema_changes("create temp table t (id bigint); insert into t values (1);"
+                           "alter table t add column more text; drop table t"),
+            0);
+}
+
+TEST_F(ReplicationTest, SchemaChangesAreFoundWithoutEventTriggersToo) {
+  database_.Run("drop event trigger twi_data_ddl; drop event trigger twi_data_drop");
+  int before = 0;
+  recorder_.Until([&] {
+    before = recorder_.schema_changes;
+    return true;
+  });
+  // Two looks a second apart have to differ, and the first may not have been taken yet.
+  int column = 0;
+  while (recorder_.schema_changes == before && column < 100) {
+    database_.Run(
+        absl::StrCat("alter table guild add column c", column++, " text; select pg_sleep(0.3)"));
+  }
+  EXPECT_GT(recorder_.schema_changes, before);
+}
+
+TEST_F(ReplicationTest, WhatIsNotWrittenYetIsPushed) {
+  // Visible at once, and written by the log's own pace only.
+  const auto all = After("set synchronous_commit = off; insert into guild values (1)");
+  EXPECT_EQ(all.size(), 1U);
+}
+
+TEST_F(ReplicationTest, ALostStreamIsOpenedAgain) {
+  for (int i = 1; i <= 3; ++i) {
+    database_.Run(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where datname = current_database() and application_name = 'twi-data changes'");
+    recorder_.Until([&] { return recorder_.closed == i && recorder_.opened == i + 1; });
+  }
+  EXPECT_EQ(After("insert into guild values (1)").size(), 1U);
+}
+
+TEST_F(ReplicationTest, ItLeavesNothingBehind) {
+  source_.reset();
+  recorder_.Until([&] { return recorder_.closed == 1; });
+  while (database_.Value("select count(*) from pg_replication_slots where database = "
+                         "current_database()") != "0") {
+  }
+}
+
+TEST_F(ReplicationTest, TablesWithoutAKeyAreLeftOut) {
+  // Published, it would refuse others' updates.
+  database_.Run("insert into keyless values (1); update keyless set id = 2; delete from keyless");
+  database_.Run("alter table keyless add primary key (id)");
+  EXPECT_TRUE(PreparePublication(database_.dsn()).ok());
+  EXPECT_THAT(Only("insert into keyless values (5)", "keyless").keys,
+              Contains(Key("keyless", "id", "5")));
+  database_.Run("alter table keyless replica identity full");
+  database_.Run("update keyless set id = 6; delete from keyless");
+}
+
+TEST(ReplicationCheckTest, SaysWhatIsMissing) {
+  testing::Database database;
+  EXPECT_EQ(Replication::Check(database.dsn()).message(),
+            "there is no publication: serve once with --migrate");
+  EXPECT_TRUE(PreparePublication(database.dsn()).ok());
+  EXPECT_TRUE(Replication::Check(database.dsn()).ok());
+  EXPECT_TRUE(absl::IsUnavailable(Replication::Check("host=/nowhere")));
+}
+
+}  // namespace
+}  // namespace twi::sql
