@@ -89,6 +89,13 @@ void Call::OnIo(bool ok) {
   waiter_.resume();
 }
 
+std::optional<std::string_view> Call::metadata(const char* name) const {
+  const auto& all = context_.client_metadata();
+  const auto found = all.find(name);
+  if (found == all.end()) return std::nullopt;
+  return std::string_view(found->second.data(), found->second.size());
+}
+
 void Call::OnCancel(std::function<void()> listener) {
   {
     std::lock_guard lock(mutex_);

@@ -8,7 +8,9 @@
 #include <coroutine>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 
@@ -43,6 +45,12 @@ class Call {
   /// `/twi.data.v1.QuotesService/GetQuote`
   const std::string& path() const { return context_.method(); }
   std::string peer() const { return context_.peer(); }
+  /// The caller's metadata of that name, or nothing; the first when there are several.
+  std::optional<std::string_view> metadata(const char* name) const;
+  /// Metadata that the caller gets with the status.
+  void AddTrailer(const char* name, const std::string& value) {
+    context_.AddTrailingMetadata(name, value);
+  }
   /// Null when there is no such method.
   const Method* method() const { return method_; }
   MethodMetrics& metrics() const { return *metrics_; }

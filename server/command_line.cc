@@ -29,6 +29,7 @@ const std::vector<Group> kGroups = {
     {"Network", {"listen", "http_listen", "insecure"}},
     {"Calls",
      {"threads", "default_deadline", "max_message_bytes", "drain_notice", "shutdown_grace"}},
+    {"Cache", {"cache_entries", "cache_bytes"}},
     {"Log", {"log_format", "log_level", "slow_query"}},
 };
 

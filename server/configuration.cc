@@ -86,6 +86,9 @@ ABSL_FLAG(absl::Duration, drain_notice, absl::Seconds(5),
 ABSL_FLAG(absl::Duration, shutdown_grace, absl::Seconds(10),
           "then let calls finish so long before they are cancelled");
 
+ABSL_FLAG(int64_t, cache_entries, 0, "answers kept at most; 0: none. The guide's number is 2000");
+ABSL_FLAG(int64_t, cache_bytes, 256 << 20, "memory for them at most");
+
 ABSL_FLAG(twi::server::LogFormat, log_format, twi::server::LogFormat::kAuto,
           "auto, json or text; auto: text on a terminal");
 ABSL_FLAG(twi::server::LogLevel, log_level, twi::server::LogLevel::kInfo,
@@ -179,6 +182,10 @@ std::vector<std::string> Check(const Configuration& c) {
   // gRPC's own limit, server-wide, is 16 MiB.
   need(c.max_message_bytes >= 1024 && c.max_message_bytes <= 16 << 20,
        "--max_message_bytes: from 1024 to 16777216");
+  need(c.cache_entries >= 0, "--cache_entries: from 0 on");
+  need(c.cache_entries == 0 || c.pool_max >= 8,
+       "--pool_max: from 8 with a cache, which follows changes on two connections");
+  need(c.cache_bytes >= 1 << 20, "--cache_bytes: from 1048576 on");
   time("--connect_timeout", c.connect_timeout, absl::Seconds(1));
   time("--default_deadline", c.default_deadline, absl::Milliseconds(1));
   time("--slow_query", c.slow_query, absl::ZeroDuration());
@@ -207,6 +214,8 @@ absl::StatusOr<Configuration> MakeConfiguration(const Environment& environment) 
       .drain_notice = absl::GetFlag(FLAGS_drain_notice),
       .shutdown_grace = absl::GetFlag(FLAGS_shutdown_grace),
       .max_message_bytes = absl::GetFlag(FLAGS_max_message_bytes),
+      .cache_entries = absl::GetFlag(FLAGS_cache_entries),
+      .cache_bytes = absl::GetFlag(FLAGS_cache_bytes),
       .log_format = absl::GetFlag(FLAGS_log_format),
       .log_level = absl::GetFlag(FLAGS_log_level),
   };

@@ -32,6 +32,8 @@ struct Configuration {
   absl::Duration drain_notice;
   absl::Duration shutdown_grace;
   int64_t max_message_bytes = 0;
+  int64_t cache_entries = 0;  ///< 0: no answer is kept.
+  int64_t cache_bytes = 0;
   LogFormat log_format = LogFormat::kAuto;
   LogLevel log_level = LogLevel::kInfo;
 };

@@ -19,6 +19,8 @@ struct Method {
   Validator validator;
   const repositories::Operation* operation = nullptr;
   Service* service = nullptr;
+  /// Answers of `operation` may be kept.
+  bool cached = false;
   MethodMetrics* metrics = nullptr;
   OperationMetrics* operation_metrics = nullptr;  ///< Of `operation`.
   std::string name;                               ///< `QuotesService/GetQuote`

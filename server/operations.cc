@@ -18,14 +18,17 @@ using repositories::Chunk;
 using repositories::Operation;
 using repositories::Tally;
 
-Task<absl::Status> Operations::Answer(Call& call, const Message& request, std::string* response) {
+Task<absl::Status> Operations::Answer(Call& call, const Message& request, std::string* response,
+                                      std::optional<sql::Snapshot>* snapshot) {
   const Operation& operation = *call.method()->operation;
   Run run(call, *pool_, slow_);
   absl::Status status = operation.Bind(request, &run.execution());
   if (!status.ok()) co_return status;
+  run.execution().wants_snapshot = snapshot != nullptr;
   status = co_await run;
-  if (status.ok()) status = operation.Encode(run.execution().rows, request, response);
-  co_return status;
+  if (!status.ok()) co_return status;
+  if (snapshot != nullptr) *snapshot = run.execution().snapshot;
+  co_return operation.Encode(run.execution().rows, request, response);
 }
 
 Task<absl::Status> Operations::Send(Call& call, Message* request) {

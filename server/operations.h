@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -20,9 +21,10 @@ class Operations {
   /// Runs alone that take `slow` or longer are logged.
   Operations(sql::Pool* pool, std::chrono::milliseconds slow) : pool_(pool), slow_(slow) {}
 
-  /// What one statement answers is appended to `response`.
+  /// What one statement answers is appended to `response`. With `snapshot`, what it could see is
+  /// told as well.
   Task<absl::Status> Answer(Call& call, const google::protobuf::Message& request,
-                            std::string* response);
+                            std::string* response, std::optional<sql::Snapshot>* snapshot);
 
   /// Streams out: portion by portion, as fast as the client reads. `request` is filled here.
   Task<absl::Status> Send(Call& call, google::protobuf::Message* request);

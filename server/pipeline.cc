@@ -2,11 +2,13 @@
 
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/arena.h"
 #include "proto/descriptor_names.h"
 #include "server/record.h"
+#include "server/wait.h"
 #include "server/wire.h"
 #include "sql/errors.h"
 
@@ -18,6 +20,15 @@ using google::protobuf::MethodDescriptor;
 
 // What a client that never waits may have in flight; memory for one is a few KiB.
 constexpr int kCallLimit = 10'000;
+
+constexpr char kFreshness[] = "x-freshness";
+
+// Flights that a read waits for in vain before it runs its statement itself.
+constexpr int kMostJoins = 2;
+
+std::string_view ViewOf(const grpc::Slice& slice) {
+  return {reinterpret_cast<const char*>(slice.begin()), slice.size()};
+}
 
 MethodType TypeOf(const MethodDescriptor& method) {
   if (method.client_streaming()) {
@@ -40,11 +51,15 @@ absl::Status TooMany() {
 }  // namespace
 
 Pipeline::Pipeline(const Options& options, const repositories::Catalog* catalog, sql::Pool* pool,
-                   const std::vector<Service*>& services, Metrics* metrics)
-    : options_(options), operations_(pool, options.slow_query), metrics_(metrics) {
+                   Caching* caching, const std::vector<Service*>& services, Metrics* metrics)
+    : options_(options),
+      operations_(pool, options.slow_query),
+      caching_(caching),
+      metrics_(metrics) {
   for (const auto& operation : catalog->operations()) {
     Method& method = Add(*operation->method());
     method.operation = operation.get();
+    method.cached = caching != nullptr && operation->ttl() > absl::ZeroDuration();
     method.operation_metrics = metrics->ForOperation(method.name);
   }
   for (Service* service : services) {
@@ -76,18 +91,25 @@ const Method* Pipeline::Find(const std::string& path) const {
   return found == methods_.end() ? nullptr : found->second.get();
 }
 
-Detached Pipeline::Serve(Call& call) {
-  std::string response;
-  absl::Status status = co_await Answer(call, &response);
+void Pipeline::Serve(Call& call) {
+  if (call.method() == nullptr || !call.method()->cached || !AnswerKept(call)) Run(call);
+}
+
+Detached Pipeline::Run(Call& call) {
+  Task<absl::Status> answering = Answer(call);
+  absl::Status status = co_await answering;
+  Finish(call, std::move(status));
+}
+
+void Pipeline::Finish(Call& call, absl::Status status) {
   // An answer that came too late must not be taken for one that came in time.
   if (status.ok() && sql::Clock::now() >= call.deadline()) status = sql::TooLate();
-  if (status.ok()) call.response() = Buffer(std::move(response));
   if (status.ok() && call.method()->answers_once()) call.metrics().Sent();
   RecordCall(call, status, metrics_);
   call.Finish(ToGrpc(status, call.method() == nullptr ? "" : call.method()->name));
 }
 
-Task<absl::Status> Pipeline::Answer(Call& call, std::string* response) {
+Task<absl::Status> Pipeline::Answer(Call& call) {
   const Method* method = call.method();
   call.metrics().Started();
 
@@ -95,8 +117,6 @@ Task<absl::Status> Pipeline::Answer(Call& call, std::string* response) {
 
   // Known method?
   if (method == nullptr) co_return Unknown(call);
-
-  // Cached and valid: the place of the cache, before anything is parsed.
 
   // Parse, validate. A stream does so message by message.
   google::protobuf::Arena arena;
@@ -108,22 +128,156 @@ Task<absl::Status> Pipeline::Answer(Call& call, std::string* response) {
   // Admit. How many statements wait is limited where they wait, in the lanes.
   if (calls() > kCallLimit) co_return TooMany();
 
-  // Run, encode.
+  // Run, encode; a read whose answer is to be kept may join the flight of another.
+  std::string response;
+  if (method->cached) {
+    Task<absl::Status> reading = Read(call, *request);
+    status = co_await reading;
+    co_return status;
+  }
   if (method->operation != nullptr && method->descriptor->client_streaming()) {
-    status = co_await operations_.Take(call, response);
+    Task<absl::Status> taking = operations_.Take(call, &response);
+    status = co_await taking;
   } else if (method->operation != nullptr && method->streaming()) {
-    status = co_await operations_.Send(call, request);
+    Task<absl::Status> sending = operations_.Send(call, request);
+    status = co_await sending;
   } else if (method->operation != nullptr) {
-    status = co_await operations_.Answer(call, *request, response);
+    Task<absl::Status> answering = operations_.Answer(call, *request, &response, nullptr);
+    status = co_await answering;
   } else if (method->streaming()) {
     Stream stream(&call);
-    status = co_await method->service->Converse(*method->descriptor, stream);
+    Task<absl::Status> conversing = method->service->Converse(*method->descriptor, stream);
+    status = co_await conversing;
   } else {
     Message* answer = method->response->New(&arena);
     status = method->service->Answer(*method->descriptor, *request, answer);
-    answer->AppendToString(response);
+    answer->AppendToString(&response);
+  }
+  if (status.ok() && method->answers_once()) call.response() = Buffer(std::move(response));
+
+  // Settle. Whoever hears of a write, even of the part that was done, must not find an answer
+  // without it in the cache.
+  if (method->operation != nullptr && !method->operation->read_only() && caching_ != nullptr) {
+    Task<absl::Status> settling = Settle(call, std::move(status));
+    status = co_await settling;
   }
   co_return status;
+}
+
+absl::StatusOr<Caching::Wish> Pipeline::WishOf(const Call& call) {
+  Caching::Wish wish;
+  wish.arrived = sql::BootClock::now();
+  const std::optional<std::string_view> said = call.metadata(kFreshness);
+  if (!said) return wish;
+  wish.asked = true;
+  auto freshness = Freshness::Parse(*said);
+  if (!freshness.ok()) return freshness.status();
+  wish.freshness = *freshness;
+  return wish;
+}
+
+bool Pipeline::AnswerKept(Call& call) {
+  if (call.received() != 1) return false;
+  const absl::StatusOr<Caching::Wish> wish = WishOf(call);
+  // What others did until now has to be learned first.
+  if (!wish.ok() || wish->freshness.mode == Freshness::Mode::kStrict) return false;
+  const grpc::Slice request = Bytes(&call.request());
+  const auto entry = caching_->Find({call.method()->operation, ViewOf(request)}, *wish);
+  if (entry == nullptr || (wish->asked && !caching_->Covers(*entry))) return false;
+  call.metrics().Started();
+  call.metrics().Received();
+  if (wish->asked) AddToken(call);
+  Finish(call, Give(call, *entry, "hit"));
+  return true;
+}
+
+absl::Status Pipeline::Give(Call& call, const Caching::Entry& entry, const char* how) {
+  caching_->cache().CountHit();
+  const auto age = sql::BootClock::now() - entry.began;
+  call.AddTrailer("x-cache", how);
+  call.AddTrailer("x-age-ms", absl::StrCat(age / std::chrono::milliseconds(1)));
+  if (entry.answer.status.ok()) call.response() = Buffer(entry.answer.bytes);
+  return entry.answer.status;
+}
+
+Task<absl::Status> Pipeline::Read(Call& call, const Message& request) {
+  const absl::StatusOr<Caching::Wish> wish = WishOf(call);
+  if (!wish.ok()) co_return wish.status();
+  const repositories::Operation& operation = *call.method()->operation;
+  const grpc::Slice bytes = Bytes(&call.request());
+  const cache::Key key{&operation, ViewOf(bytes)};
+  const bool useful = caching_->Useful(*wish);
+  absl::Status status;
+
+  std::shared_ptr<const Caching::Entry> entry;
+  if (useful && wish->freshness.mode == Freshness::Mode::kStrict) {
+    Wait current(call,
+                 [&](Wait::Done done) { caching_->AwaitCurrent(wish->arrived, std::move(done)); });
+    co_await current;
+  }
+  if (useful) entry = caching_->Find(key, *wish);
+  // Join the flight. What its leader keeps is held to what this call asks for, too.
+  const char* how = "hit";
+  cache::Flights::Role role = cache::Flights::Role::kAlone;
+  for (int joins = 0; useful && entry == nullptr && joins < kMostJoins; ++joins) {
+    Wait flight(call, [&](Wait::Done done) {
+      role = caching_->flights().Join(key, done);
+      if (role != cache::Flights::Role::kWaits) done();
+    });
+    co_await flight;
+    if (role != cache::Flights::Role::kWaits) break;
+    role = cache::Flights::Role::kAlone;
+    how = "join";
+    entry = caching_->Find(key, *wish);
+  }
+  if (entry != nullptr) {
+    status = Give(call, *entry, how);
+  } else {
+    const absl::Cleanup landing = [&] {
+      if (role == cache::Flights::Role::kLeads) caching_->flights().End(key);
+    };
+    Task<absl::Status> filling = Fill(call, request, key, *wish);
+    status = co_await filling;
+  }
+  if (wish->asked) {
+    Task<absl::Status> settling = Settle(call, std::move(status));
+    status = co_await settling;
+  }
+  co_return status;
+}
+
+Task<absl::Status> Pipeline::Fill(Call& call, const Message& request, const cache::Key& key,
+                                  const Caching::Wish& wish) {
+  const bool useful = caching_->Useful(wish);
+  if (useful) caching_->cache().CountMiss();
+  call.AddTrailer("x-cache", useful ? "miss" : "bypass");
+  const repositories::Operation& operation = *call.method()->operation;
+  const Caching::Fill fill = caching_->Begin(operation);
+  std::optional<sql::Snapshot> snapshot;
+  std::string response;
+  Task<absl::Status> answering =
+      operations_.Answer(call, request, &response, useful ? &snapshot : nullptr);
+  absl::Status status = co_await answering;
+  const cache::Answer answer{status, std::make_shared<const std::string>(std::move(response))};
+  if (status.ok()) call.response() = Buffer(answer.bytes);
+  if (useful && (status.ok() || sql::Reason(status) == "ROW_NOT_FOUND")) {
+    caching_->Keep(fill, operation, wish, key.request, answer, snapshot);
+  }
+  co_return status;
+}
+
+Task<absl::Status> Pipeline::Settle(Call& call, absl::Status status) {
+  Wait current(call, [this](Wait::Done done) {
+    caching_->AwaitCurrent(sql::BootClock::now(), std::move(done));
+  });
+  co_await current;
+  AddToken(call);
+  co_return status;
+}
+
+void Pipeline::AddToken(Call& call) const {
+  const std::string token = caching_->Token();
+  if (call.metadata(kFreshness) && !token.empty()) call.AddTrailer("x-freshness-token", token);
 }
 
 absl::Status Pipeline::Receive(Call& call, Message* request) const {

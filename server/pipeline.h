@@ -9,6 +9,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "repositories/catalog.h"
+#include "server/caching.h"
 #include "server/call.h"
 #include "server/method.h"
 #include "server/metrics.h"
@@ -30,9 +31,10 @@ class Pipeline {
     size_t message_limit = 4 * 1024 * 1024;
   };
 
-  /// Serves the catalog's operations on the pool, and the handwritten services.
+  /// Serves the catalog's operations on the pool, and the handwritten services. `caching` may be
+  /// null: then no answer is kept.
   Pipeline(const Options& options, const repositories::Catalog* catalog, sql::Pool* pool,
-           const std::vector<Service*>& services, Metrics* metrics);
+           Caching* caching, const std::vector<Service*>& services, Metrics* metrics);
   /// What is wrong with the rules of requests; nothing may be served then.
   const std::vector<std::string>& problems() const { return problems_; }
 
@@ -46,7 +48,7 @@ class Pipeline {
   MethodMetrics* unknown_method() const { return metrics_->unknown_method(); }
 
   /// Serves a call whose request has been received, or whose stream has begun.
-  Detached Serve(Call& call);
+  void Serve(Call& call);
 
   std::chrono::milliseconds default_deadline() const { return options_.default_deadline; }
 
@@ -58,12 +60,34 @@ class Pipeline {
 
  private:
   Method& Add(const google::protobuf::MethodDescriptor& descriptor);
-  /// From the received call to its status, the response's bytes appended to `response`.
-  Task<absl::Status> Answer(Call& call, std::string* response);
+  /// The steps for a call whose answer is not kept.
+  Detached Run(Call& call);
+  /// From the received call to its status, with the response's bytes in the call.
+  Task<absl::Status> Answer(Call& call);
   /// Parses and validates what a unary call received.
   absl::Status Receive(Call& call, google::protobuf::Message* request) const;
+  /// Ends the call and tells of it.
+  void Finish(Call& call, absl::Status status);
+
+  /// What a read whose answers may be kept asks for. INVALID_ARGUMENT when it says so wrongly.
+  static absl::StatusOr<Caching::Wish> WishOf(const Call& call);
+  /// Ends the call when its answer is kept.
+  bool AnswerKept(Call& call);
+  /// Answers a read whose answer is to be kept.
+  Task<absl::Status> Read(Call& call, const google::protobuf::Message& request);
+  /// The same without looking for an answer: runs the statement and keeps what comes of it.
+  Task<absl::Status> Fill(Call& call, const google::protobuf::Message& request,
+                          const cache::Key& key, const Caching::Wish& wish);
+  /// Gives a kept answer, and says how the caller came to it.
+  absl::Status Give(Call& call, const Caching::Entry& entry, const char* how);
+  /// Ends with `status` once all that is visible now is known to the cache.
+  Task<absl::Status> Settle(Call& call, absl::Status status);
+  /// Gives a caller who named a freshness the token for what he knows now.
+  void AddToken(Call& call) const;
+
   const Options options_;
   Operations operations_;
+  Caching* const caching_;
   Metrics* const metrics_;
   absl::flat_hash_map<std::string, std::unique_ptr<Method>> methods_;
   std::vector<std::string> problems_;

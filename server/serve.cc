@@ -26,6 +26,7 @@
 #include "server/version.h"
 #include "sql/migrate.h"
 #include "sql/pool.h"
+#include "sql/publication.h"
 #include "sql/text.h"
 
 namespace twi::server {
@@ -129,16 +130,20 @@ std::vector<std::string> ServiceNames() {
   return names;
 }
 
+/// What goes on below: of no concern, unless there is a detail to tell.
+void LogEvent(std::string_view event, std::string_view detail) {
+  if (detail.empty()) return Log(LogLevel::kDebug, event);
+  Log(LogLevel::kWarning, event, {{"detail", detail}});
+}
+
 sql::PoolOptions PoolOptionsOf(const Configuration& configuration, const std::string& dsn) {
   sql::PoolOptions options;
   options.dsn = dsn;
   options.connect_timeout = configuration.connect_timeout;
   options.max_connections = configuration.pool_max;
+  if (configuration.cache_entries > 0) options.max_connections -= Caching::kConnections;
   options.min_connections = configuration.pool_min;
-  options.log = [](std::string_view event, std::string_view detail) {
-    if (detail.empty()) return Log(LogLevel::kDebug, event);
-    Log(LogLevel::kWarning, event, {{"detail", detail}});
-  };
+  options.log = LogEvent;
   return options;
 }
 
@@ -213,6 +218,21 @@ int Serve(const Configuration& configuration) {
   }
   metrics.SetPool([&pool, &configuration] { return ReadPool(pool, configuration.pool_max); });
 
+  std::unique_ptr<Caching> caching;
+  if (configuration.cache_entries > 0) {
+    if (database->embedded || configuration.migrate) {
+      absl::Status status = sql::PreparePublication(database->dsn);
+      if (!status.ok()) LogEvent("changes cannot be followed", ToStd(status.message()));
+    }
+    caching = std::make_unique<Caching>(
+        Caching::Options{.dsn = database->dsn,
+                         .cache = {.entries = static_cast<size_t>(configuration.cache_entries),
+                                   .bytes = static_cast<size_t>(configuration.cache_bytes)},
+                         .log = LogEvent},
+        *catalog);
+    caching->Follow();
+  }
+
   HealthService health(ServiceNames());
   const auto reflection = MakeReflectionV1(ServiceNames());
   const auto reflection_alpha = MakeReflectionV1Alpha(ServiceNames());
@@ -220,7 +240,7 @@ int Serve(const Configuration& configuration) {
   options.default_deadline = absl::ToChronoMilliseconds(configuration.default_deadline);
   options.message_limit = static_cast<size_t>(configuration.max_message_bytes);
   options.slow_query = absl::ToChronoMilliseconds(configuration.slow_query);
-  Pipeline pipeline(options, catalog.get(), &pool,
+  Pipeline pipeline(options, catalog.get(), &pool, caching.get(),
                     {&health, reflection.get(), reflection_alpha.get()}, &metrics);
   for (const std::string& problem : pipeline.problems()) {
     Log(LogLevel::kError, "rule problem", {{"problem", problem}});

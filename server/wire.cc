@@ -46,17 +46,40 @@ absl::Status Refused(const char* why) {
   return sql::Error(absl::StatusCode::kUnimplemented, "CALL_REFUSED", why);
 }
 
-grpc::ByteBuffer Buffer(std::string bytes) {
+namespace {
+
+/// A buffer of the bytes that `owner` holds, by a pointer that is given up with it.
+template <typename Owner>
+grpc::ByteBuffer Share(const std::string& bytes, Owner owner) {
   // Short ones are copied into gRPC's own small slices.
   if (bytes.size() <= 64) {
     const grpc::Slice slice(bytes);
     return grpc::ByteBuffer(&slice, 1);
   }
-  auto* owned = new std::string(std::move(bytes));
+  auto* kept = new Owner(std::move(owner));
   const grpc::Slice slice(
-      owned->data(), owned->size(), [](void* text) { delete static_cast<std::string*>(text); },
-      owned);
+      const_cast<char*>((*kept)->data()), (*kept)->size(),
+      [](void* pointer) { delete static_cast<Owner*>(pointer); }, kept);
   return grpc::ByteBuffer(&slice, 1);
+}
+
+}  // namespace
+
+grpc::ByteBuffer Buffer(std::string bytes) {
+  auto owner = std::make_unique<const std::string>(std::move(bytes));
+  const std::string& owned = *owner;
+  return Share(owned, std::move(owner));
+}
+
+grpc::ByteBuffer Buffer(std::shared_ptr<const std::string> bytes) {
+  const std::string& shared = *bytes;
+  return Share(shared, std::move(bytes));
+}
+
+grpc::Slice Bytes(grpc::ByteBuffer* buffer) {
+  grpc::Slice slice;
+  if (!buffer->TrySingleSlice(&slice).ok()) buffer->DumpToSingleSlice(&slice);
+  return slice;
 }
 
 grpc::Status ToGrpc(const absl::Status& status, const std::string& operation) {

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
 #include <grpcpp/support/status.h>
 
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
@@ -18,6 +20,11 @@ absl::Status Refused(const char* why);
 
 /// `bytes` as gRPC sends them, without a copy.
 grpc::ByteBuffer Buffer(std::string bytes);
+/// The same for bytes that others send too.
+grpc::ByteBuffer Buffer(std::shared_ptr<const std::string> bytes);
+
+/// All bytes of `buffer`, in one piece.
+grpc::Slice Bytes(grpc::ByteBuffer* buffer);
 
 /// The status as callers get it: with google.rpc.Status in `grpc-status-details-bin`, which holds
 /// ErrorInfo (domain `data.twi`, the error's reason and facts, and `operation`), RetryInfo where

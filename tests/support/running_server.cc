@@ -9,6 +9,7 @@
 #include "server/services/reflection.h"
 #include "server/wire.h"
 #include "sql/migrate.h"
+#include "sql/publication.h"
 
 namespace twi::testing {
 namespace {
@@ -34,9 +35,12 @@ RunningServer::RunningServer(
     const std::string& tables, const std::vector<EmbeddedText>& stanzas,
     const std::vector<const google::protobuf::ServiceDescriptor*>& data_services,
     const server::Pipeline::Options& options, const std::vector<server::Service*>& services,
-    sql::PoolOptions pool) {
+    sql::PoolOptions pool, bool caching) {
   OrDie(OrDie(sql::Migrations::Load(database_.dsn())).Up([](const sql::MigrationStep&) {}));
-  if (!tables.empty()) database_.Run(tables);
+  if (!tables.empty()) {
+    database_.Run(tables);
+    OrDie(sql::PreparePublication(database_.dsn()));
+  }
   auto loaded = OrDie(repositories::Catalog::Load(database_.dsn(), stanzas, data_services));
   for (const auto& problem : loaded.problems) OrDie(absl::InternalError(problem.message));
   catalog_ = std::move(loaded.catalog);
@@ -48,8 +52,13 @@ RunningServer::RunningServer(
   reflection_ = server::MakeReflectionV1(names);
   std::vector<server::Service*> all = {health_.get(), reflection_.get()};
   all.insert(all.end(), services.begin(), services.end());
-  pipeline_ =
-      std::make_unique<server::Pipeline>(options, catalog_.get(), pool_.get(), all, &metrics_);
+  if (caching) {
+    caching_ = std::make_unique<server::Caching>(server::Caching::Options{.dsn = database_.dsn()},
+                                                 *catalog_);
+    caching_->Follow();
+  }
+  pipeline_ = std::make_unique<server::Pipeline>(options, catalog_.get(), pool_.get(),
+                                                 caching_.get(), all, &metrics_);
   server_ = OrDie(server::Server::Start("127.0.0.1:0", 1, pipeline_.get()));
   health_->SetServing(true);
   stub_ = std::make_unique<grpc::GenericStub>(
@@ -59,6 +68,13 @@ RunningServer::RunningServer(
 RunningServer::~RunningServer() {
   server_->Shutdown(absl::Seconds(5));
   pool_->Stop();
+}
+
+const repositories::Operation* RunningServer::operation(const std::string& name) const {
+  for (const auto& operation : catalog_->operations()) {
+    if (operation->name() == name) return operation.get();
+  }
+  return nullptr;
 }
 
 grpc::Status RunningServer::Call(const std::string& path, const google::protobuf::Message& request,

@@ -10,6 +10,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "proto/descriptor_names.h"
 #include "repositories/catalog.h"
+#include "server/caching.h"
 #include "server/metrics.h"
 #include "server/pipeline.h"
 #include "server/server.h"
@@ -24,11 +25,13 @@ namespace twi::testing {
 class RunningServer {
  public:
   RunningServer() : RunningServer({}, kRepositories, DataServices()) {}
-  /// With operations of a test's own, whose tables `tables` makes, and handwritten services.
+  /// With operations of a test's own, whose tables `tables` makes, handwritten services, and a
+  /// cache that follows the database's changes.
   RunningServer(const std::string& tables, const std::vector<EmbeddedText>& stanzas,
                 const std::vector<const google::protobuf::ServiceDescriptor*>& data_services,
                 const server::Pipeline::Options& options = {},
-                const std::vector<server::Service*>& services = {}, sql::PoolOptions pool = {});
+                const std::vector<server::Service*>& services = {}, sql::PoolOptions pool = {},
+                bool caching = false);
   ~RunningServer();
 
   /// One unary call. `response` may be null when its content does not matter.
@@ -43,6 +46,10 @@ class RunningServer {
   server::HealthService& health() { return *health_; }
   const server::Metrics& metrics() const { return metrics_; }
   server::Server& server() { return *server_; }
+  /// The operation `QuotesService/GetQuote`, or null.
+  const repositories::Operation* operation(const std::string& name) const;
+  /// Null without caching.
+  server::Caching* caching() { return caching_.get(); }
   grpc::GenericStub& stub() { return *stub_; }
 
  private:
@@ -52,6 +59,7 @@ class RunningServer {
   std::unique_ptr<sql::Pool> pool_;
   std::unique_ptr<server::HealthService> health_;
   std::unique_ptr<server::Service> reflection_;
+  std::unique_ptr<server::Caching> caching_;
   std::unique_ptr<server::Pipeline> pipeline_;
   std::unique_ptr<server::Server> server_;
   std::unique_ptr<grpc::GenericStub> stub_;

@@ -1,0 +1,129 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "cache/coherence.h"
+
+namespace twi::cache {
+
+/// Whose answer it is: an operation, by its address, and the request's bytes.
+struct Key {
+  const void* operation;
+  std::string_view request;
+
+  bool operator==(const Key&) const = default;
+  template <typename H>
+  friend H AbslHashValue(H state, const Key& key) {
+    return H::combine(std::move(state), key.operation, key.request);
+  }
+};
+
+/// What a caller gets: a response's bytes, or the error that there is no such row.
+struct Answer {
+  absl::Status status;
+  std::shared_ptr<const std::string> bytes;
+};
+
+/// An answer that is kept, and never changes.
+struct Entry {
+  const void* operation;
+  std::string request;
+  Answer answer;
+  Basis basis;
+  /// Whether changes since are looked at; otherwise it is known to be right at `began` only.
+  bool coherent = false;
+  BootClock::time_point began;  ///< Before its statement ran.
+  BootClock::time_point read;   ///< After it.
+  BootClock::time_point expires;
+
+  size_t size() const;
+};
+
+/// The seed's six, `hit_rate` in percent. A join is a hit, a bypass is not counted.
+struct Statistics {
+  uint64_t hits = 0;
+  uint64_t misses = 0;
+  double hit_rate = 0;
+  uint64_t evictions = 0;      ///< For want of room, or because their time was over.
+  uint64_t invalidations = 0;  ///< Because what they depend on changed, or by hand.
+  uint64_t total_requests = 0;
+};
+
+/// Answers of operations, the least recently used given up first. Any thread.
+class Cache {
+ public:
+  struct Options {
+    size_t entries = 2000;
+    size_t bytes = size_t{256} << 20;
+  };
+
+  Cache(Options options, const Coherence* coherence);
+
+  /// The answer, when there is one that is right as of `since` or later: every change visible then
+  /// is in it. Counts nothing.
+  std::shared_ptr<const Entry> Find(const Key& key, BootClock::time_point since,
+                                    BootClock::time_point now);
+
+  /// Keeps an answer for `ttl`, or up to a tenth less so that answers do not run out together; not
+  /// when one alone is too large. REQUIRES: it may be kept.
+  void Keep(Entry entry, BootClock::duration ttl);
+
+  void CountHit() { hits_.fetch_add(1, std::memory_order_relaxed); }
+  void CountMiss() { misses_.fetch_add(1, std::memory_order_relaxed); }
+  Statistics statistics() const;
+  void ResetStatistics();
+
+  /// Forgets what `matches`; how many there were.
+  size_t Forget(const std::function<bool(const Entry&)>& matches);
+  /// Looks at some entries and drops those that are not right any more.
+  void Sweep();
+
+  size_t entries() const { return entries_.load(std::memory_order_relaxed); }
+  size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+
+ private:
+  struct Place {
+    std::shared_ptr<const Entry> entry;
+    BootClock::time_point used;
+  };
+  using Order = std::list<Place>;
+
+  struct Shard {
+    std::mutex mutex;
+    Order order;  ///< What is used is moved to the front.
+    absl::flat_hash_map<Key, Order::iterator> by_key;
+  };
+
+  static constexpr size_t kShards = 16;
+  // One answer may take a sixteenth of all room.
+  static constexpr size_t kLargest = 16;
+
+  Shard& ShardOf(const Key& key) { return shards_[absl::HashOf(key) % kShards]; }
+  /// REQUIRES: the caller holds the shard's mutex.
+  void Drop(Shard& shard, Order::iterator place);
+  /// Gives up the least recently used of all.
+  void GiveUpOne();
+
+  const Options options_;
+  const Coherence& coherence_;
+  std::array<Shard, kShards> shards_;
+  std::atomic<size_t> entries_{0};
+  std::atomic<size_t> bytes_{0};
+  std::atomic<size_t> next_swept_{0};
+  std::atomic<uint64_t> hits_{0};
+  std::atomic<uint64_t> misses_{0};
+  std::atomic<uint64_t> evictions_{0};
+  std::atomic<uint64_t> invalidations_{0};
+};
+
+}  // namespace twi::cache

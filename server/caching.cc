@@ -1,0 +1,137 @@
+#include "server/caching.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "sql/replication.h"
+
+namespace twi::server {
+
+using repositories::Operation;
+using sql::BootClock;
+
+Caching::Caching(Options options, const repositories::Catalog& catalog)
+    : options_(std::move(options)), cache_(options_.cache, &coherence_) {
+  for (const auto& operation : catalog.operations()) {
+    if (operation->ttl() > absl::ZeroDuration()) operations_.push_back(operation.get());
+  }
+}
+
+Caching::~Caching() {
+  coherence_.SetSource(nullptr);
+  source_.reset();
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Caching::Follow() {
+  if (absl::Status status = sql::Replication::Check(options_.dsn); !status.ok()) {
+    return options_.log("nothing is cached, but for readers that ask for staleness",
+                        std::string(status.message()));
+  }
+  coherence_.OnNewGeneration([this] { changed_.notify_all(); });
+  thread_ = std::thread([this] { KeepDependencies(); });
+  source_ = std::make_unique<sql::Replication>(
+      sql::Replication::Options{.dsn = options_.dsn, .log = options_.log}, &coherence_);
+  coherence_.SetSource(source_.get());
+}
+
+void Caching::KeepDependencies() {
+  std::vector<const sql::Analysis*> statements;
+  for (const Operation* operation : operations_) statements.push_back(&operation->analysis());
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    const uint64_t generation = coherence_.generation();
+    if (found_for_ == generation) {
+      // Notified without the lock: looks again now and then.
+      changed_.wait_for(lock, std::chrono::milliseconds(100));
+      continue;
+    }
+    lock.unlock();
+    auto all = sql::FindDependencies(options_.dsn, statements);
+    lock.lock();
+    if (!all.ok()) {
+      changed_.wait_for(lock, std::chrono::seconds(1));
+      continue;
+    }
+    found_.clear();
+    for (size_t i = 0; i < operations_.size(); ++i) {
+      found_[operations_[i]] = std::make_shared<const sql::Dependencies>((*all)[i]);
+    }
+    found_for_ = generation;
+  }
+}
+
+std::string Caching::Token() const {
+  const uint64_t position = coherence_.position();
+  return position == 0 ? "" : FreshnessToken(position);
+}
+
+bool Caching::Useful(const Wish& wish) const {
+  switch (wish.freshness.mode) {
+    case Freshness::Mode::kBypass:
+      return false;
+    case Freshness::Mode::kStale:
+      return true;
+    default:
+      return coherence_.open();
+  }
+}
+
+std::shared_ptr<const cache::Entry> Caching::Find(const cache::Key& key, const Wish& wish) {
+  const BootClock::time_point now = BootClock::now();
+  switch (wish.freshness.mode) {
+    case Freshness::Mode::kBypass:
+      return nullptr;
+    case Freshness::Mode::kStale:
+      return cache_.Find(key, now - wish.freshness.most, now);
+    case Freshness::Mode::kStrict:
+      return coherence_.open() ? cache_.Find(key, wish.arrived, now) : nullptr;
+    case Freshness::Mode::kSession:
+      if (coherence_.position() < wish.freshness.position) return nullptr;
+      [[fallthrough]];
+    default:
+      return coherence_.open() ? cache_.Find(key, wish.arrived - options_.bound, now) : nullptr;
+  }
+}
+
+Caching::Fill Caching::Begin(const Operation& operation) const {
+  Fill fill;
+  fill.generation = coherence_.generation();
+  {
+    std::lock_guard lock(mutex_);
+    if (const auto found = found_.find(&operation); found != found_.end()) {
+      if (found_for_ == fill.generation) fill.dependencies = found->second;
+    }
+  }
+  fill.began = BootClock::now();
+  return fill;
+}
+
+void Caching::Keep(const Fill& fill, const Operation& operation, const Wish& wish,
+                   std::string_view request, cache::Answer answer,
+                   const std::optional<sql::Snapshot>& snapshot) {
+  Entry entry;
+  entry.operation = &operation;
+  entry.began = fill.began;
+  entry.read = BootClock::now();
+  if (fill.dependencies != nullptr && snapshot) {
+    if (!fill.dependencies->refusal.empty()) return;
+    entry.basis.generation = fill.generation;
+    entry.basis.snapshot = *snapshot;
+    for (const sql::TableDependency& table : fill.dependencies->tables) {
+      entry.basis.dependences.push_back({cache::TableTag(table.table)});
+    }
+    entry.coherent = coherence_.Admits(&entry.basis);
+  }
+  if (!entry.coherent && wish.freshness.mode != Freshness::Mode::kStale) return;
+  entry.request = std::string(request);
+  entry.answer = std::move(answer);
+  cache_.Keep(std::move(entry), absl::ToChronoNanoseconds(operation.ttl()));
+}
+
+}  // namespace twi::server

@@ -1,0 +1,115 @@
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "cache/cache.h"
+#include "cache/coherence.h"
+#include "cache/flights.h"
+#include "repositories/catalog.h"
+#include "server/freshness.h"
+#include "sql/dependencies.h"
+
+namespace twi::server {
+
+/// The cache of a server's answers: what may be kept, where changes come from, and what a call's
+/// freshness means for it. Any thread.
+class Caching {
+ public:
+  using Entry = cache::Entry;
+  using Log = std::function<void(std::string_view event, std::string_view detail)>;
+
+  struct Options {
+    std::string dsn;
+    cache::Cache::Options cache = {};
+    /// Of `bounded`. A write that cannot be followed is answered after this long: by then no answer
+    /// without it is recent enough.
+    std::chrono::milliseconds bound{50};
+    Log log = [](std::string_view, std::string_view) {};
+  };
+
+  /// What a read asks for, with the time it came.
+  struct Wish {
+    Freshness freshness;
+    sql::BootClock::time_point arrived;
+    bool asked = false;  ///< The caller named a freshness, so he gets a token.
+  };
+
+  /// Connections that it opens, beside the pool's.
+  static constexpr int kConnections = 2;
+
+  Caching(Options options, const repositories::Catalog& catalog);
+  ~Caching();
+  Caching(const Caching&) = delete;
+  Caching& operator=(const Caching&) = delete;
+
+  /// Follows the database's changes. Without them answers are kept for those only who ask for
+  /// staleness by name.
+  void Follow();
+
+  /// The answer to the request's bytes, if one is kept that is as recent as wished.
+  std::shared_ptr<const Entry> Find(const cache::Key& key, const Wish& wish);
+  /// Whether answers may be looked for and kept at all.
+  bool Useful(const Wish& wish) const;
+
+  /// What a read must note before its statement is run, and what is kept of it afterwards.
+  struct Fill {
+    sql::BootClock::time_point began;
+    uint64_t generation = 0;
+    std::shared_ptr<const sql::Dependencies> dependencies;  ///< Null: not known now.
+  };
+  Fill Begin(const repositories::Operation& operation) const;
+  void Keep(const Fill& fill, const repositories::Operation& operation, const Wish& wish,
+            std::string_view request, cache::Answer answer,
+            const std::optional<sql::Snapshot>& snapshot);
+
+  /// Calls `done` once all that is visible now is known to the cache; at once when nothing is
+  /// being told, and after the bound at the latest.
+  void AwaitCurrent(sql::BootClock::time_point since, std::function<void()> done) {
+    coherence_.Await(since, options_.bound, std::move(done));
+  }
+  /// Writes are followed, so that who writes must wait until the cache knows.
+  bool follows() const { return coherence_.open(); }
+  /// The token for all that has been told until now; "" when nothing is being told.
+  std::string Token() const;
+  /// Whether Token() stands for what `entry` holds.
+  bool Covers(const Entry& entry) const {
+    return !coherence_.open() || coherence_.current_as_of() >= entry.read;
+  }
+
+  cache::Cache& cache() { return cache_; }
+  cache::Flights& flights() { return flights_; }
+  const cache::Coherence& coherence() const { return coherence_; }
+
+ private:
+  using Found =
+      absl::flat_hash_map<const repositories::Operation*, std::shared_ptr<const sql::Dependencies>>;
+
+  /// Finds out anew what operations depend on, whenever the schema may have changed.
+  void KeepDependencies();
+
+  const Options options_;
+  std::vector<const repositories::Operation*> operations_;
+  cache::Coherence coherence_;
+  cache::Cache cache_;
+  cache::Flights flights_;
+  std::unique_ptr<sql::ChangeSource> source_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  // All guarded by mutex_:
+  uint64_t found_for_ = 0;  ///< The generation.
+  Found found_;
+  bool stopping_ = false;
+
+  std::thread thread_;
+};
+
+}  // namespace twi::server
