@@ -62,6 +62,8 @@ const std::vector<std::string> kRejected = {
     "1 join_leave: date is null",
     "1 links: an earlier row has the same lower(title) (links_title_key)",
     "1 links: title is null",
+    "1 mentions: an earlier row has the same message_id, user_mention"
+    " (mentions_message_id_user_mention_uindex)",
     "1 mentions: message_id is null",
     "1 mentions: refers to a row of messages that does not exist (mentions_messages_fk)",
     "1 message_edit: edit_timestamp is null",

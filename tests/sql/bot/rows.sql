@@ -11,7 +11,7 @@ select 100 + n, timestamp '2024-01-01' + n * interval '1 hour', 'text ' || n, 'T
 from generate_series(1, 60) n;
 insert into attachments (id, filename, message_id) values (1, 'a', 101), (2, 'b', 102), (3, 'c', 999);
 insert into mentions (message_id, user_mention, role_mention)
-values (101, 1, null), (101, null, 30), (102, 2, null), (null, 1, null), (998, 3, null);
+values (101, 1, null), (101, null, 30), (101, 1, null), (102, 2, null), (null, 1, null), (998, 3, null);
 insert into reactions (unicode_emoji, message_id, user_id, emoji_id, date, removed) values
   ('x', 101, 1, null, '2024-01-02', null), (null, 101, 1, 40, '2024-01-02', true),
   ('y', 101, 1, null, null, false), ('z', null, 1, null, '2024-01-02', false);
