@@ -241,8 +241,8 @@ TEST_F(CatalogTest, TheOperationsFitAnAdoptedDatabase) {
   ASSERT_TRUE(migrations->Up([](const sql::MigrationStep&) {}).ok());
   auto loaded = Catalog::Load(bots.dsn(), kRepositories, DataServices());
   ASSERT_TRUE(loaded.ok()) << loaded.status();
-  EXPECT_THAT(loaded->problems, IsEmpty());
-  EXPECT_THAT(loaded->warnings, IsEmpty());
+  EXPECT_THAT(loaded->problems, ::testing::IsEmpty());
+  EXPECT_THAT(loaded->warnings, ::testing::IsEmpty());
 }
 
 }  // namespace
