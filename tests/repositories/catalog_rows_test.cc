@@ -56,7 +56,7 @@ with gone as (
 select 1 from gone limit 1;
 
 -- name: SeveralRows
-select name from t where name = :name and id > :id;
+select name from t where nick = :name and id > :id;
 
 -- name: SeveralWritten
 delete from tags where tag = :name and id = :id returning 1;
