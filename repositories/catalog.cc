@@ -12,6 +12,7 @@
 #include "repositories/cardinality.h"
 #include "repositories/form.h"
 #include "repositories/postgres_types.h"
+#include "repositories/stanza_text.h"
 #include "sql/analysis.h"
 #include "sql/describe.h"
 #include "sql/dictionary.h"
@@ -26,39 +27,11 @@ using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::MethodDescriptor;
 using google::protobuf::ServiceDescriptor;
-using Replacements = std::vector<std::pair<std::string, std::string>>;
 
 // PostgreSQL cuts names of prepared statements off at 63 bytes. " (next)" is added to those of
 // pages, and "~1 " stands before one that replaces another.
 constexpr size_t kNameLimit = 60;
 constexpr size_t kPageNameLimit = 56;
-
-/// `(q.time, q.serial_id) > (:page.after_0, :page.after_1)`.
-std::string AfterKey(const Stanza& stanza) {
-  std::vector<std::string> marks;
-  for (size_t i = 0; i < stanza.page.size(); ++i) marks.push_back(absl::StrCat(":page.after_", i));
-  return absl::StrCat("(", absl::StrJoin(stanza.page, ", "), ") ", stanza.descending ? "<" : ">",
-                      " (", absl::StrJoin(marks, ", "), ")");
-}
-
-/// `part.x` -> its text, and what `:page.after` stands for, if it is known.
-Replacements TextsOf(const Repository& repository, const std::string& after = "") {
-  Replacements texts;
-  for (const Stanza& part : repository.parts) {
-    texts.emplace_back(absl::StrCat("part.", part.name), part.text);
-  }
-  if (!after.empty()) texts.emplace_back("page.after", after);
-  return texts;
-}
-
-/// Where a character of `text`, counted from 1, begins.
-size_t ByteOf(std::string_view text, int character) {
-  for (size_t i = 0; i < text.size(); ++i) {
-    const bool begins_character = (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80;
-    if (begins_character && --character == 0) return i;
-  }
-  return text.size();
-}
 
 bool HasCallColumn(const std::vector<sql::Column>& columns) {
   return std::ranges::any_of(columns, [](const sql::Column& column) {
@@ -292,20 +265,8 @@ void Catalog::Loader::CheckSet(const Draft& draft) {
 bool Catalog::Loader::CheckPrepared(const Draft& draft, const sql::BoundText& bound,
                                     const sql::Described& described, std::string_view what) {
   if (described.error.message.empty()) return true;
-  std::string where;
-  if (described.error_position > 0) {
-    const std::string& text = bound.text;
-    const size_t at = ByteOf(text, described.error_position);
-    const size_t begin = text.rfind('\n', at == 0 ? 0 : at - 1) + 1;
-    if (draft.has_parts) {
-      // Whose line it is does not matter to who looks for it.
-      const std::string line = text.substr(begin, text.find('\n', begin) - begin);
-      where = absl::StrCat(" (`", absl::StripAsciiWhitespace(line), "`)");
-    } else {
-      const auto lines = std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(at), '\n');
-      where = absl::StrCat(" (line ", draft.stanza->text_line + lines, ")");
-    }
-  }
+  const std::string where =
+      PlaceOf(bound.text, described.error_position, *draft.stanza, draft.has_parts);
   Problem(draft, absl::StrCat("the database refuses ", ToAbsl(what), ": ", described.error.message,
                               where));
   return false;
