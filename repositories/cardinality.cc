@@ -8,8 +8,8 @@
 #include "repositories/postgres_types.h"
 
 namespace twi::repositories {
-void CheckOneRow(const sql::Proof& proof, const sql::Analysis& analysis, RowPlan::Shape shape,
-                 const std::vector<sql::Column>& columns, bool set,
+void CheckOneRow(const Stanza& stanza, const sql::Proof& proof, const sql::Analysis& analysis,
+                 RowPlan::Shape shape, const std::vector<sql::Column>& columns, bool set,
                  std::vector<std::string>* problems) {
   if (columns.empty() || shape == RowPlan::Shape::kElements) return;
   std::set<int> fixed;
@@ -18,12 +18,13 @@ void CheckOneRow(const sql::Proof& proof, const sql::Analysis& analysis, RowPlan
     if (call == columns.end()) return;
     fixed.insert(static_cast<int>(call - columns.begin()));
   }
-  const std::string several = proof.Several(fixed);
+  const std::string several = proof.Several(fixed, stanza.batch);
   if (several.empty()) return;
   if (set) {
-    problems->push_back(absl::StrCat("may return several rows for one call, of ", several,
-                                     ": join it by all columns of a unique key, or select distinct "
-                                     "on (_call)"));
+    problems->push_back(
+        absl::StrCat("may return several rows for one call, of ", several,
+                     ": join it by all columns of a unique key or of `-- batch:`, or "
+                     "select distinct on (_call)"));
   } else {
     problems->push_back(absl::StrCat("may return several rows where the response means one, of ",
                                      several, ": compare all columns of a unique key by =, or ",

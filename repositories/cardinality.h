@@ -12,8 +12,8 @@ namespace twi::repositories {
 
 /// Appends a sentence that says what to change when a statement whose response means one row is not
 /// shown to give no more: a set, for each call.
-void CheckOneRow(const sql::Proof& proof, const sql::Analysis& analysis, RowPlan::Shape shape,
-                 const std::vector<sql::Column>& columns, bool set,
+void CheckOneRow(const Stanza& stanza, const sql::Proof& proof, const sql::Analysis& analysis,
+                 RowPlan::Shape shape, const std::vector<sql::Column>& columns, bool set,
                  std::vector<std::string>* problems);
 
 /// The result columns of a page's keys, and sentences about keys that rows could be lost or

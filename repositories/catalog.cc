@@ -316,7 +316,8 @@ std::unique_ptr<Operation> Catalog::Loader::Make(const Draft& draft, const sql::
       problems.emplace_back(
           "does not tell whose a row is: select the ordinality of `:requests`, a bigint, as _call");
     }
-    CheckOneRow(*proof, draft.analysis, operation->rows_.shape(), columns, draft.set(), &problems);
+    CheckOneRow(*draft.stanza, *proof, draft.analysis, operation->rows_.shape(), columns,
+                draft.set(), &problems);
   }
   const std::string& none = draft.stanza->none;
   if (!none.empty() && columns.empty()) {

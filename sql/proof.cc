@@ -44,8 +44,9 @@ absl::StatusOr<Proof> Proof::Make(std::string_view text, const Dictionary* dicti
   return Proof(*std::move(statements), dictionary);
 }
 
-std::string Proof::Several(const std::set<int>& fixed) const {
-  Prover prover(dictionary_);
+std::string Proof::Several(const std::set<int>& fixed,
+                           const std::vector<std::string>& apart) const {
+  Prover prover(dictionary_, apart);
   return prover.IsOneRow({&statements_.front(), nullptr}, fixed) ? "" : prover.several();
 }
 

@@ -26,7 +26,10 @@ class Proof {
   /// unique index are compared by `=` with placeholders, constants or columns of what is one row
   /// itself, or because it is a subquery or a query of the WITH of which there is one row. What an
   /// UPDATE or DELETE returns is one row when its target is.
-  std::string Several(const std::set<int>& fixed = {}) const;
+  ///
+  /// Of a set, `apart` are the paths, `message.id`, that no two of its calls are alike in all of.
+  std::string Several(const std::set<int>& fixed = {},
+                      const std::vector<std::string>& apart = {}) const;
 
   /// Whether NULL may be found in the result column, for all that can be shown.
   bool MayBeNull(int column) const;

@@ -4,6 +4,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "sql/sources.h"
 
 namespace twi::sql {
@@ -96,6 +97,18 @@ const Json& Prover::Expression(const std::string& sql) {
     if (targets.size() == 1) found->second = Bare(Value(targets[0]), "");
   }
   return found->second;
+}
+
+std::vector<std::string> Prover::KeysOfCalls(const std::string& column) const {
+  std::vector<std::string> keys;
+  for (const std::string& path : apart_) {
+    const std::vector<std::string> steps = absl::StrSplit(path, '.');
+    std::string& key = keys.emplace_back(absl::StrCat("\"", column, "\""));
+    for (const std::string& step : steps) {
+      absl::StrAppend(&key, &step == &steps.back() ? " ->> '" : " -> '", step, "'");
+    }
+  }
+  return keys;
 }
 
 const Scope* Prover::Find(const Scope* scope, const std::string& name) {

@@ -40,7 +40,9 @@ Json Bare(const Json& expression, std::string_view qualifier);
 /// not understand is not shown, never guessed.
 class Prover {
  public:
-  explicit Prover(const Dictionary* dictionary) : dictionary_(*dictionary) {}
+  /// `apart` are paths, `message.id`, that no two elements of the array $1 are alike in all of.
+  explicit Prover(const Dictionary* dictionary, std::vector<std::string> apart = {})
+      : dictionary_(*dictionary), apart_(std::move(apart)) {}
 
   /// Whether at most one row comes of all those that have equal values, none NULL, in the result
   /// columns numbered `fixed`; without any, of all.
@@ -53,6 +55,8 @@ class Prover {
   const std::string& several() const { return several_; }
 
   const Dictionary& dictionary() const { return dictionary_; }
+  /// What keeps the calls of a set apart whose requests are in `column`, as SQL.
+  std::vector<std::string> KeysOfCalls(const std::string& column) const;
   /// What is known of the function that a FuncCall's content calls; null for nothing.
   const Dictionary::Function* FunctionOf(const Json& call) const;
   /// An expression of the dictionary as a tree, bare.
@@ -73,6 +77,7 @@ class Prover {
   bool ReturnsSet(const Json& expression) const;
 
   const Dictionary& dictionary_;
+  const std::vector<std::string> apart_;
   std::deque<Scope> scopes_;
   std::map<std::string, Json> expressions_;
   std::set<std::pair<const Json*, int>> asked_;  ///< By MayBeNull, and not answered yet.

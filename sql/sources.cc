@@ -11,10 +11,10 @@ namespace {
 
 /// `x::real` compares less digits than there are, and some types have their own idea of equal.
 bool ComparesLess(const Json& expression) {
-  static const std::set<std::string> kTypes = {"float4", "float8", "bpchar", "citext"};
-  const Json& type = Member(Member(expression, "TypeCast"), "typeName");
-  return kTypes.contains(FromEnd(Member(type, "names"), 0));
+  return IsCast(expression, {"float4", "float8", "bpchar", "citext"});
 }
+
+bool IsToInteger(const Json& expression) { return IsCast(expression, {"int2", "int4", "int8"}); }
 
 /// Whether all columns in an expression are among these; then it has one value where they have.
 bool HoldsOnly(const Json& expression, const std::set<std::string>& columns) {
@@ -23,6 +23,14 @@ bool HoldsOnly(const Json& expression, const std::set<std::string>& columns) {
     if (item.key() != "ColumnRef") return HoldsOnly(item.value(), columns);
     return columns.contains(FromEnd(Member(item.value(), "fields"), 0));
   });
+}
+
+/// `jsonb_array_elements($1)`, which has a set's calls in its rows.
+bool HoldsCalls(const Json& expression) {
+  const Json& call = Member(expression, "FuncCall");
+  const Json& arguments = Member(call, "args");
+  return FromEnd(Member(call, "funcname"), 0) == "jsonb_array_elements" && arguments.size() == 1 &&
+         arguments[0].contains("ParamRef");
 }
 
 Json ColumnNode(const std::string& source, const std::string& column) {
@@ -118,6 +126,10 @@ void Sources::AddFunction(const Json& function, Source source) {
     source.ordinality = source.columns.size() == 2 ? source.columns[1] : "ordinality";
   }
   source.whole = one_column && !source.columns.empty();
+  const Json& first = Member(functions.at(0), "List");
+  if (one_column && !source.columns.empty() && HoldsCalls(Member(first, "items").at(0))) {
+    source.calls = prover_.KeysOfCalls(source.columns[0]);
+  }
   sources_.push_back(std::move(source));
 }
 
@@ -314,10 +326,11 @@ bool Sources::CanBeOne(size_t index) {
     }
     return prover_.IsOneRow(source.query, fixed);
   }
+  const auto is_fixed = [&](const std::string& part) { return IsKeyFixed(index, part); };
+  if (!source.calls.empty()) return std::ranges::all_of(source.calls, is_fixed);
   return source.relation != nullptr &&
          std::ranges::any_of(source.relation->keys, [&](const std::vector<std::string>& key) {
-           return std::ranges::all_of(
-               key, [&](const std::string& part) { return IsKeyFixed(index, part); });
+           return std::ranges::all_of(key, is_fixed);
          });
 }
 
@@ -329,6 +342,10 @@ bool Sources::IsKeyFixed(size_t index, const std::string& key) const {
   return std::ranges::any_of(equalities_, [&](const Equality& equality) {
     if (index < equality.range.begin || index >= equality.range.end) return false;
     const auto fixes = [&](const Json* side, const Json* other) {
+      // A call's numbers are written in one way only.
+      if (!source.calls.empty() && side != nullptr && IsToInteger(*side)) {
+        side = &Member(Member(*side, "TypeCast"), "arg");
+      }
       return side != nullptr && Bare(*side, source.name) == expression && BelongsTo(*side, index) &&
              (other == nullptr || (!ComparesLess(*other) && IsFixed(*other, true)));
     };

@@ -46,8 +46,10 @@ class Sources {
     const Dictionary::Relation* relation = nullptr;
     Query query;
     std::vector<std::string> columns;
-    bool whole = false;           ///< It has no columns but these.
-    std::string ordinality;       ///< Its column that numbers the rows, or "".
+    bool whole = false;      ///< It has no columns but these.
+    std::string ordinality;  ///< Its column that numbers the rows, or "".
+    /// What no two rows have in common, each an expression as SQL, when they are a set's calls.
+    std::vector<std::string> calls;
     bool single = false;          ///< It is a function's one row.
     const Json* needs = nullptr;  ///< What it takes from sources beside it.
     bool nullable = false;        ///< An outer join may put NULLs for it.

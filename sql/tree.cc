@@ -62,6 +62,11 @@ bool IsOperator(const Json& expression, const std::set<std::string>& names) {
          names.contains(FromEnd(Member(operation, "name"), 0));
 }
 
+bool IsCast(const Json& expression, const std::set<std::string>& types) {
+  const Json& type = Member(Member(expression, "TypeCast"), "typeName");
+  return types.contains(FromEnd(Member(type, "names"), 0));
+}
+
 bool IsLimitedToOne(const Json& select) {
   return Text(select, "limitOption") == "LIMIT_OPTION_COUNT" &&
          Member(Member(Member(select, "limitCount"), "A_Const"), "ival") == Json{{"ival", 1}};

@@ -32,6 +32,9 @@ std::string FromEnd(const Json& parts, size_t n);
 /// Whether a node is `a op b` with an operator of these, called without a schema.
 bool IsOperator(const Json& expression, const std::set<std::string>& names);
 
+/// Whether an expression is cast to one of these types.
+bool IsCast(const Json& expression, const std::set<std::string>& types);
+
 /// `limit 1` or `fetch first row only` in a SelectStmt's content.
 bool IsLimitedToOne(const Json& select);
 

@@ -108,7 +108,7 @@ constexpr char kProblems[] = R"(
 37: SeveralRows: may return several rows where the response means one, of t: compare all columns of a unique key by =, or say limit 1
 40: SeveralWritten: may return several rows where the response means one, of tags: compare all columns of a unique key by =, or read it as a common table expression and say limit 1
 43: SeveralOfJoin: may return several rows where the response means one, of g: compare all columns of a unique key by =, or say limit 1
-46: SeveralOfCall: may return several rows for one call, of g: join it by all columns of a unique key, or select distinct on (_call)
+46: SeveralOfCall: may return several rows for one call, of g: join it by all columns of a unique key or of `-- batch:`, or select distinct on (_call)
 51: OpenQuote: not SQL: unterminated quoted string at or near "'x;" (character 47)
 54: NumbersToo: placeholders are names or numbers, not both: :id beside $n
 57: BelowNumber: placeholder :id.x goes below id, which is int64: only singular messages have fields below them

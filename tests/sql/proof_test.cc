@@ -301,6 +301,17 @@ TEST_F(ProofTest, ACallOfASetHasOneRow) {
        request + "select r._call, t.tag from request r join tags t on t.link = r.id",
        request + "select r._call, s.nick from request r, saved s"},
       {0});
+  // No two calls are alike in what keeps them apart.
+  const std::string again = request + "select r._call from request r join request o using (id)";
+  EXPECT_EQ(Of(again).Several({0}, {"id"}), "");
+  EXPECT_EQ(Of(again).Several({0}, {"name"}), "o");
+  EXPECT_EQ(Of(again).Several({0}, {"id", "name"}), "o");
+  EXPECT_EQ(Of(again + " where o.name = r.name").Several({0}, {"name", "id"}), "");
+  EXPECT_EQ(Of("select r.n from jsonb_array_elements($1) with ordinality r (e, n) join "
+               "jsonb_array_elements($1) with ordinality o (e, n) "
+               "on o.e -> 'm' ->> 'id' = r.e -> 'm' ->> 'id'")
+                .Several({0}, {"m.id"}),
+            "");
   // Without its number it is one of many.
   ExpectSeveral({request + "select r._call from request r"});
 }
