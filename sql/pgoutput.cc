@@ -116,8 +116,10 @@ void Pgoutput::TakeTuple(Oid table, BigEndianReader& reader, TableChanges& chang
     const char kind = static_cast<char>(reader.Byte());
     const bool known =
         relation != relations_.end() && i < static_cast<int>(relation->second.columns.size());
-    const std::string_view column = known ? relation->second.columns[i] : "";
-    const std::string_view value = kind == 't' ? reader.Bytes(reader.Int32()) : "";
+    std::string_view column;
+    if (known) column = relation->second.columns[i];
+    std::string_view value;
+    if (kind == 't') value = reader.Bytes(reader.Int32());
     // NULL equals nothing that a statement asks for.
     if (kind == 'n' || (known && column.empty())) continue;
     // A long value that did not change is not sent.
