@@ -23,7 +23,7 @@ struct Configuration {
   bool insecure = false;
   bool migrate = false;
   bool sql = false;  ///< Of `migrate check`.
-  int threads = 0;  ///< At least 1.
+  int threads = 0;   ///< At least 1.
   int pool_max = 0;
   int pool_min = 0;  ///< From 5 to pool_max.
   absl::Duration connect_timeout;

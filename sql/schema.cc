@@ -164,8 +164,7 @@ SchemaDifferences Differences(const std::vector<SchemaObject>& expected,
       differences.sentences.push_back(absl::StrCat(object.Title(), " is missing"));
     } else if (definition(*it->second) != definition(object)) {
       differences.sentences.push_back(absl::StrCat(object.Title(), " is `", definition(*it->second),
-                                                   "`, it should be `",
-                                                   definition(object), "`"));
+                                                   "`, it should be `", definition(object), "`"));
     }
   }
   for (const SchemaObject& object : live) {

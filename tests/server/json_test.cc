@@ -148,7 +148,8 @@ TEST_F(JsonTest, FreeFormJsonComesBack) {
   ExpectLoss("ReadValue", "1e400", "any");
   // Beyond 64 bits are no ids but doubles, which jsonb spells out.
   ExpectRead("ReadValue", "18446744073709551617", "any { number_value: 18446744073709551616 }");
-  ExpectRead("ReadValue", "-100000000000000000000001", "any { number_value: -1.0000000000000001e23 }");
+  ExpectRead("ReadValue", "-100000000000000000000001",
+             "any { number_value: -1.0000000000000001e23 }");
   ExpectRead("ReadValue", R"({"k": "\u00e9\ud83d\ude00\u0001"})",
              "any { struct_value { fields { key: 'k' value { string_value: 'é😀\\001' } } } }");
 }
