@@ -60,7 +60,7 @@ int Migrate(const Configuration& configuration, const std::vector<std::string>& 
     return database->dsn;
   };
   std::vector<std::string> arguments(words.begin() + 1, words.end());
-  if (configuration.sql) arguments.push_back("--sql");
+  if (configuration.sql) arguments.emplace_back("--sql");
   return MigrateCommand(open, std::move(arguments), std::cout, std::cerr);
 }
 
