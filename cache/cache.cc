@@ -8,9 +8,6 @@ namespace {
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
-// Entries that one sweep looks at.
-constexpr int kSwept = 64;
-
 BootClock::duration Jittered(BootClock::duration ttl) {
   thread_local std::minstd_rand random{std::random_device{}()};
   return ttl - ttl / 1000 * std::uniform_int_distribution(0, 100)(random);
@@ -135,21 +132,6 @@ size_t Cache::Forget(const std::function<bool(const Entry&)>& matches) {
   }
   invalidations_.fetch_add(count, kRelaxed);
   return count;
-}
-
-void Cache::Sweep() {
-  // From the end that would go anyway.
-  Shard& shard = shards_[next_swept_.fetch_add(1, kRelaxed) % kShards];
-  std::lock_guard lock(shard.mutex);
-  auto place = shard.order.end();
-  for (int i = 0; i < kSwept && place != shard.order.begin(); ++i) {
-    --place;
-    const Entry& entry = *place->entry;
-    if (!entry.coherent || coherence_.Right(entry.basis)) continue;
-    const auto wrong = place++;
-    invalidations_.fetch_add(1, kRelaxed);
-    Drop(shard, wrong);
-  }
 }
 
 }  // namespace twi::cache

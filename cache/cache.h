@@ -85,8 +85,6 @@ class Cache {
 
   /// Forgets what `matches`; how many there were.
   size_t Forget(const std::function<bool(const Entry&)>& matches);
-  /// Looks at some entries and drops those that are not right any more.
-  void Sweep();
 
   size_t entries() const { return entries_.load(std::memory_order_relaxed); }
   size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
@@ -119,7 +117,6 @@ class Cache {
   std::array<Shard, kShards> shards_;
   std::atomic<size_t> entries_{0};
   std::atomic<size_t> bytes_{0};
-  std::atomic<size_t> next_swept_{0};
   std::atomic<uint64_t> hits_{0};
   std::atomic<uint64_t> misses_{0};
   std::atomic<uint64_t> evictions_{0};
