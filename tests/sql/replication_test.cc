@@ -85,21 +85,25 @@ class ReplicationTest : public ::testing::Test {
     recorder_.Until([this] { return recorder_.opened == 1; });
   }
 
-  /// What one script of somebody else's did: all transactions until it is known to be told.
-  std::vector<Changes> After(const std::string& script) {
-    recorder_.Until([this] {
-      recorder_.commits.clear();
-      return true;
-    });
-    database_.Run(script);
+  /// All that has been committed so far, once it is known to be told, but for what was asked for
+  /// before.
+  std::vector<Changes> Told() {
     const auto since = BootClock::now();
     source_->Freshen();
     std::vector<Changes> commits;
     recorder_.Until([&] {
-      commits = recorder_.commits;
-      return recorder_.current >= since;
+      if (recorder_.current < since) return false;
+      commits.swap(recorder_.commits);
+      return true;
     });
     return commits;
+  }
+
+  /// What one script of somebody else's did.
+  std::vector<Changes> After(const std::string& script) {
+    Told();
+    database_.Run(script);
+    return Told();
   }
 
   /// Of the only transaction that changed anything.

@@ -53,7 +53,15 @@ Database::Database() {
   dsn_ = ClusterDsn() + " dbname=" + name_;
 }
 
-Database::~Database() { Execute(ClusterDsn(), "drop database " + name_ + " with (force)"); }
+Database::~Database() {
+  // `with (force)` spares those who send changes, and they take a moment to find that nobody
+  // listens.
+  Execute(ClusterDsn(),
+          "select pg_terminate_backend(active_pid, 30000) from pg_replication_slots where database "
+          "= '" +
+              name_ + "' and active");
+  Execute(ClusterDsn(), "drop database " + name_ + " with (force)");
+}
 
 void Database::Run(const std::string& sql) const { Execute(dsn_, sql); }
 

@@ -17,7 +17,7 @@ namespace twi::sql {
 /// A database with our schema, and our sets of optimizations.
 class OptimizationsFixture : public ::testing::Test {
  protected:
-  OptimizationsFixture() : OptimizationsFixture({}) {}
+  OptimizationsFixture() : OptimizationsFixture(std::vector<std::string>()) {}
   /// In a database that scripts of the bot have made.
   explicit OptimizationsFixture(const std::vector<std::string>& scripts) {
     testing::MakeBots(database_, scripts);
