@@ -278,7 +278,7 @@ std::unique_ptr<Operation> Catalog::Loader::Make(const Draft& draft, const sql::
   operation->name_ = OperationName(draft.method);
   operation->method_ = draft.method;
   operation->statement_ = {operation->name_, draft.first.text, draft.analysis.read_only(),
-                           draft.set()};
+                           draft.set(), first.description.costly};
   operation->one_transaction_ = draft.stanza->one_transaction;
   operation->analysis_ = draft.analysis;
   operation->ttl_ =
@@ -363,7 +363,8 @@ void Catalog::Loader::MakePages(const Draft& draft, const sql::Described& first,
   }
   pages->key_columns = keys;
   std::vector<std::string> problems;
-  pages->next = {absl::StrCat(operation->name_, " (next)"), draft.next.text, true};
+  pages->next = {absl::StrCat(operation->name_, " (next)"), draft.next.text, true, false,
+                 next.description.costly};
   pages->next_parameters =
       ParameterPlan::Make(request, draft.next.names, next.description.parameters, &problems);
   CheckKeyTypes(*draft.stanza, keys, first.description.columns, draft.next.names,

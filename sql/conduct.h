@@ -22,6 +22,8 @@ class Conduct {
   static constexpr int kTolerance = 2 * kFailure;
   /// As bad as it gets: 68 good runs in a row make up for everything.
   static constexpr int kWorst = 100;
+  /// What takes so many times as long as what is slow is cut off in a lane, and goes on alone.
+  static constexpr int kCutOff = 20;
   /// Among which a run that took long is forgotten by and by.
   static constexpr int kRunsOfMean = 16;
 
@@ -29,11 +31,17 @@ class Conduct {
   explicit Conduct(Clock::duration slow = kSlow) : slow_(slow) {}
 
   Clock::duration slow() const { return slow_; }
+  /// How long a statement may take in a lane; zero: as long as it wants.
+  absl::Duration cut_off() const {
+    if (slow_ == Clock::duration::max()) return absl::ZeroDuration();
+    return absl::FromChrono(slow_ * kCutOff);
+  }
 
-  /// Whether the next run must not share a batch. A suspect's next run is alone, once.
+  /// Whether the next run must not share a batch. A suspect's next run is alone, once, and a costly
+  /// statement's runs until the first has told its time.
   bool TravelsAlone(const Statement* statement) {
     const auto found = marks_.find(statement);
-    if (found == marks_.end()) return false;
+    if (found == marks_.end()) return statement->costly;
     Marks& marks = found->second;
     if (std::exchange(marks.suspect, false)) return true;
     return marks.time > slow_ || marks.failures > kTolerance;
@@ -41,6 +49,12 @@ class Conduct {
 
   /// It was in a batch that took long.
   void Suspect(const Statement* statement) { marks_[statement].suspect = true; }
+
+  /// It was cut off after so long.
+  void WasCutOff(const Statement* statement, Clock::duration after) {
+    Clock::duration& time = marks_[statement].time;
+    time = std::max(time, after);
+  }
 
   /// It failed, by nobody's fault but its own.
   void Failed(const Statement* statement) {
@@ -58,7 +72,7 @@ class Conduct {
   /// It ran alone, so the time is its own. The mean of the last runs counts, so that one that is
   /// quick now and then stays known as slow.
   void RanAlone(const Statement* statement, bool ok, Clock::duration time) {
-    if (ok && time <= slow_ && !marks_.contains(statement)) return;
+    if (ok && time <= slow_ && !statement->costly && !marks_.contains(statement)) return;
     Marks& marks = marks_[statement];
     const bool first = marks.time == Clock::duration::zero();
     marks.time = first ? time : marks.time + (time - marks.time) / kRunsOfMean;

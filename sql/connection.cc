@@ -47,7 +47,7 @@ Statement SessionSettings(const ConnectionOptions& options) {
       // Compiles a statement before each run by what it may cost; a set may seem to be of millions
       // of rows and has one.
       {"jit", "off"},
-      {"statement_timeout", "0"},
+      {"statement_timeout", absl::StrCat(absl::ToInt64Milliseconds(options.statement_timeout))},
       {"lock_timeout", absl::StrCat(absl::ToInt64Milliseconds(options.lock_timeout))},
       {"idle_in_transaction_session_timeout",
        absl::StrCat(absl::ToInt64Milliseconds(options.idle_in_transaction))}};

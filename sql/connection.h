@@ -28,6 +28,8 @@ struct ConnectionOptions {
   absl::Duration connect_timeout = absl::Seconds(10);
   /// Every transaction is read only unless it says otherwise.
   bool read_only = false;
+  /// How long a statement may run; zero: as long as it wants.
+  absl::Duration statement_timeout;
   /// How long a statement waits for a lock; zero: as long as it may run.
   absl::Duration lock_timeout;
   /// How long a transaction may lie idle before the database ends it, and the connection with it.

@@ -4,9 +4,11 @@
 
 #include <cstdlib>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace twi::sql {
 namespace {
@@ -19,11 +21,32 @@ std::string Field(const Result& result, int code) {
   return value ? value : "";
 }
 
+Result Run(PGconn* connection, const std::string& text) {
+  return {PQexec(connection, text.c_str()), PQclear};
+}
+
+// Of the statement that is looked at.
+constexpr char kName[] = "twi_data_described";
+
+// In the planner's unit: about what reading 60,000 rows costs, which takes about Conduct::kSlow.
+constexpr double kCostly = 1000;
+
+/// Of its generic plan, whatever the parameters; 0 for what has no plan.
+double Cost(PGconn* connection, int parameters) {
+  const std::vector<std::string> nulls(static_cast<size_t>(parameters), "null");
+  const Result plan =
+      Run(connection,
+          absl::StrCat("explain (format json) execute ", kName,
+                       nulls.empty() ? "" : absl::StrCat("(", absl::StrJoin(nulls, ", "), ")")));
+  if (PQntuples(plan.get()) == 0) return 0;
+  return nlohmann::json::parse(PQgetvalue(plan.get(), 0, 0))[0]["Plan"]["Total Cost"];
+}
+
 Described DescribeOne(PGconn* connection, const std::string& text) {
   Described described;
-  Result result(PQprepare(connection, "", text.c_str(), 0, nullptr), PQclear);
+  Result result(PQprepare(connection, kName, text.c_str(), 0, nullptr), PQclear);
   if (PQresultStatus(result.get()) == PGRES_COMMAND_OK) {
-    result.reset(PQdescribePrepared(connection, ""));
+    result.reset(PQdescribePrepared(connection, kName));
   }
   if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) {
     described.error = {Field(result, PG_DIAG_SQLSTATE), Field(result, PG_DIAG_MESSAGE_PRIMARY), "",
@@ -40,6 +63,10 @@ Described DescribeOne(PGconn* connection, const std::string& text) {
                                              PQftable(result.get(), i),
                                              PQftablecol(result.get(), i), false});
   }
+  described.description.costly = Cost(connection, PQnparams(result.get())) > kCostly;
+  if (getenv("COSTS"))
+    fprintf(stderr, "%f %.60s\n", Cost(connection, PQnparams(result.get())), text.c_str());
+  Run(connection, absl::StrCat("deallocate ", kName));
   return described;
 }
 
@@ -51,12 +78,13 @@ absl::StatusOr<std::vector<Described>> Describe(const std::string& dsn,
   if (PQstatus(connection.get()) != CONNECTION_OK) {
     return absl::UnavailableError(PQerrorMessage(connection.get()));
   }
+  Run(connection.get(), "set plan_cache_mode = force_generic_plan");
   std::vector<Described> all;
   for (const std::string& text : texts) all.push_back(DescribeOne(connection.get(), text));
 
-  Result rows(PQexec(connection.get(),
-                     "select attrelid, attnum from pg_attribute where attnotnull and attnum > 0"),
-              PQclear);
+  const Result rows =
+      Run(connection.get(),
+          "select attrelid, attnum from pg_attribute where attnotnull and attnum > 0");
   absl::flat_hash_set<std::pair<Oid, int>> not_null;
   for (int row = 0; row < PQntuples(rows.get()); ++row) {
     not_null.insert({static_cast<Oid>(std::strtoul(PQgetvalue(rows.get(), row, 0), nullptr, 10)),

@@ -2,17 +2,11 @@
 
 #include <algorithm>
 #include <asio/post.hpp>
-#include <bit>
 #include <span>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-
 namespace twi::sql {
 namespace {
-
-const Statement kSetTimeout = {"twi_data_statement_timeout",
-                               "select set_config('statement_timeout', $1, false)", true};
 
 // Of a new batch in the lane's pace, which so follows the last dozen.
 constexpr int kPaceShare = 8;
@@ -80,7 +74,6 @@ int Lane::waiting() const {
 
 void Lane::Attach(std::shared_ptr<Connection> connection) {
   connection_ = std::move(connection);
-  timeout_ = std::chrono::milliseconds(0);
   {
     std::lock_guard lock(mutex_);
     refusal_ = absl::OkStatus();
@@ -141,7 +134,6 @@ void Lane::Start() {
   position_ = 0;
   failed_.reset();
   sent_at_ = Clock::now();
-  SetTimeout(batch_);
   TakeSnapshot(batch_);
   for (Unit& unit : batch_) {
     for (Execution* member : unit.members()) ++member->attempts;
@@ -182,28 +174,6 @@ Lane::Batch Lane::Next() {
   return batch;
 }
 
-void Lane::SetTimeout(const Batch& batch) {
-  Clock::duration longest{};
-  for (const Unit& unit : batch) {
-    for (const Execution* member : unit.members()) {
-      longest = std::max(longest, member->deadline - sent_at_);
-    }
-  }
-  // A power of two, so that it seldom changes. A timeout up to four times too long stays: callers
-  // are answered at their deadlines all the same.
-  const auto needed = std::clamp<int64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(longest).count(), 1, 1 << 30);
-  const std::chrono::milliseconds rounded(std::bit_ceil(static_cast<uint64_t>(needed)));
-  if (rounded <= timeout_ && timeout_ <= 4 * rounded) return;
-  timeout_ = rounded;
-  Parameters parameters;
-  parameters.Add(absl::StrCat(rounded.count()));
-  connection_->Send(kSetTimeout, parameters);
-  // A Sync of its own: a failing batch would undo the setting with itself.
-  connection_->Sync();
-  setting_timeout_ = true;
-}
-
 void Lane::TakeSnapshot(const Batch& batch) {
   snapshot_.reset();
   taking_snapshot_ = std::ranges::any_of(batch, [](const Unit& unit) {
@@ -213,7 +183,6 @@ void Lane::TakeSnapshot(const Batch& batch) {
 }
 
 void Lane::OnRows(Rows rows) {
-  if (setting_timeout_) return;
   if (std::exchange(taking_snapshot_, false)) {
     snapshot_ = Snapshot::Of(rows);
     return;
@@ -222,22 +191,14 @@ void Lane::OnRows(Rows rows) {
 }
 
 void Lane::OnError(DatabaseError error) {
-  if (setting_timeout_) {
-    // Set again before the next batch.
-    timeout_ = std::chrono::milliseconds(0);
-    return;
-  }
   error_ = std::move(error);
   snapshot_failed_ = std::exchange(taking_snapshot_, false);
   if (!snapshot_failed_) failed_ = position_++;
 }
 
-void Lane::OnSkipped() {
-  if (!setting_timeout_) ++position_;
-}
+void Lane::OnSkipped() { ++position_; }
 
 void Lane::OnSync(const DatabaseError* error) {
-  if (std::exchange(setting_timeout_, false)) return;
   const Batch batch = std::exchange(batch_, {});
   if (std::exchange(snapshot_failed_, false)) error = &error_;
   const bool ok = !failed_ && error == nullptr;
@@ -298,9 +259,9 @@ void Lane::Sort(const Batch& batch, const DatabaseError& error, Callers* answere
 }
 
 void Lane::Judge(const Unit& culprit, const DatabaseError& error, bool alone, Callers* answered) {
-  // Another transaction holds a lock that it needs, or it took as long as the batch may: neither is
-  // to hold up the lane.
+  // Another transaction holds a lock that it needs, or it takes longer than in a lane it may.
   if (error.sqlstate == "55P03" || error.sqlstate == "57014") {
+    if (error.sqlstate == "57014") conduct_.WasCutOff(culprit.statement(), Clock::now() - sent_at_);
     for (Execution* member : culprit.members()) alone_(member);
     return;
   }
@@ -336,7 +297,6 @@ void Lane::OnBroken(DatabaseError error) {
 }
 
 Lane::Callers Lane::GiveUp(const DatabaseError& error) {
-  setting_timeout_ = false;
   taking_snapshot_ = false;
   snapshot_failed_ = false;
   Callers answered;

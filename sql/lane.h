@@ -77,8 +77,6 @@ class Lane : private Connection::Listener {
   void TakeReplacement();
   /// The next batch: one that runs again, or what has gathered.
   Batch Next();
-  /// Sends the statement_timeout that `batch` needs, when it is another one.
-  void SetTimeout(const Batch& batch);
   /// Sends what tells the snapshot, when a member wants it.
   void TakeSnapshot(const Batch& batch);
   /// What the members of a batch that went through tell of their conduct and of the lane's pace.
@@ -126,15 +124,11 @@ class Lane : private Connection::Listener {
   /// The unit that failed, and why.
   std::optional<size_t> failed_;
   DatabaseError error_;
-  /// The answers due next are those of the statement that sets the timeout.
-  bool setting_timeout_ = false;
   /// The answer due next is the snapshot that members of the batch want.
   bool taking_snapshot_ = false;
   bool snapshot_failed_ = false;
   /// What all of the batch could see at least.
   std::optional<Snapshot> snapshot_;
-  /// statement_timeout of the connection.
-  std::chrono::milliseconds timeout_{0};
 };
 
 }  // namespace twi::sql

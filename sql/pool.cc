@@ -28,6 +28,7 @@ constexpr absl::Duration kLaneLockTimeout = absl::Milliseconds(20);
 ConnectionOptions ConnectionOptionsOf(const PoolOptions& options) {
   return {.dsn = options.dsn,
           .connect_timeout = options.connect_timeout,
+          .statement_timeout = absl::ZeroDuration(),
           .lock_timeout = absl::ZeroDuration(),
           .idle_in_transaction = options.idle_in_transaction,
           .lifetime = options.lifetime};
@@ -138,6 +139,7 @@ class Pool::Core {
               [&core, this](const DatabaseError& error) { core.Lost(*this, error); })),
           pause(core.loop_) {
       connection.read_only = kind == Lane::Kind::kRead;
+      connection.statement_timeout = core.conduct_.cut_off();
       if (kind == Lane::Kind::kWrite) connection.lock_timeout = kLaneLockTimeout;
     }
     ConnectionOptions connection;

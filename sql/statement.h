@@ -19,6 +19,9 @@ struct Statement {
   /// It answers several callers at once: its one parameter is a jsonb array with an element for
   /// each, and its column kCallColumn tells for which of them, from 1, a row is.
   bool set = false;
+  /// The planner thinks that it may take long: until a run alone has shown its time, it travels
+  /// alone.
+  bool costly = false;
 };
 
 /// `with ordinality` gives it.
@@ -63,6 +66,7 @@ struct Column {
 struct Description {
   std::vector<Oid> parameters;
   std::vector<Column> columns;
+  bool costly = false;  ///< See Statement.
 };
 
 }  // namespace twi::sql

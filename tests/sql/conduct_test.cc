@@ -46,6 +46,21 @@ TEST_F(ConductTest, ASuspectTravelsAloneOnce) {
   EXPECT_FALSE(conduct_.TravelsAlone(&statement_));
 }
 
+TEST_F(ConductTest, WhatMayTakeLongTravelsAloneUntilItsTimeIsKnown) {
+  const Statement costly = {"Test/Costly", "select 3", true, false, /*costly=*/true};
+  EXPECT_TRUE(conduct_.TravelsAlone(&costly));
+  EXPECT_TRUE(conduct_.TravelsAlone(&costly)) << "the first may be under way still";
+  conduct_.RanAlone(&costly, true, milliseconds(1));
+  EXPECT_FALSE(conduct_.TravelsAlone(&costly));
+}
+
+TEST_F(ConductTest, WhatWasCutOffTravelsAlone) {
+  EXPECT_EQ(conduct_.cut_off(), absl::FromChrono(Conduct::kSlow) * Conduct::kCutOff);
+  conduct_.WasCutOff(&statement_, milliseconds(100));
+  EXPECT_TRUE(conduct_.TravelsAlone(&statement_));
+  EXPECT_TRUE(conduct_.TravelsAlone(&statement_));
+}
+
 TEST_F(ConductTest, WhatIsSlowTravelsAloneUntilItIsQuickOnAverage) {
   conduct_.Suspect(&statement_);
   conduct_.RanAlone(&statement_, true, milliseconds(50));

@@ -61,6 +61,28 @@ TEST_F(LenderTest, ASlowStatementHoldsUpNoOtherOnceItIsKnown) {
   for (const auto& execution : slow) EXPECT_TRUE(execution->solo);
 }
 
+TEST_F(LenderTest, WhatNobodyKnowsAsSlowIsCutOffAndGoesOnAlone) {
+  for (const auto& [slow, quick] : {std::pair(&kPass, &kEcho), {&kPassAndInsert, &kInsert}}) {
+    testing::Transaction gate = Close(1);
+    auto held = Begin(*slow, {1});
+    // A batch of them, if the first did not yet come back.
+    if (slow->read_only) {
+      auto more = Begin(*slow, std::vector<int64_t>(5, 1));
+      std::ranges::move(more, std::back_inserter(held));
+    }
+    const int count = static_cast<int>(held.size());
+    const auto others = Run(*quick, Range(100, 200), std::chrono::seconds(60), /*besides=*/count);
+    for (const auto& other : others) EXPECT_TRUE(other->status.ok()) << other->status;
+    EXPECT_EQ(Outstanding(), count) << "the quick ones waited for the slow ones";
+    gate.End();
+    Wait();
+    for (const auto& execution : held) {
+      EXPECT_TRUE(execution->status.ok()) << execution->status;
+      EXPECT_TRUE(execution->solo);
+    }
+  }
+}
+
 TEST_F(LenderTest, AWriteThatFailsABatchTravelsAloneAfterwards) {
   const Statement other = {"Test/Other", "insert into t values ($1)", false};
   Run(kInsert, Range(0, 40));
@@ -81,9 +103,9 @@ TEST_F(LenderTest, AWriteThatFailsABatchTravelsAloneAfterwards) {
 
 TEST_F(LenderTest, WhatRunsAloneIsCancelledWhenItIsTooLateOrUnwanted) {
   const Statement endless = {"Test/Endless", "select pg_sleep(60), $1::bigint", true};
-  // The first is stopped by the lane's statement_timeout and makes the statement known.
-  Run(endless, {1}, std::chrono::milliseconds(50));
-  Run(endless, {1}, std::chrono::milliseconds(50));
+  // The first is cut off in its lane, which makes the statement known.
+  EXPECT_EQ(Run(endless, {1}, std::chrono::milliseconds(50))[0]->status.code(),
+            absl::StatusCode::kDeadlineExceeded);
   auto late = Run(endless, Range(0, 4), std::chrono::milliseconds(300));
   for (const auto& execution : late) {
     EXPECT_EQ(execution->status.code(), absl::StatusCode::kDeadlineExceeded);
@@ -102,7 +124,6 @@ TEST_F(LenderTest, ACancelHitsNobodyElse) {
   const Statement endless = {"Test/Endless", "select pg_sleep(60), $1::bigint", true};
   const Statement brief = {"Test/Brief", "select pg_sleep(0.006), $1::bigint", true};
   // Both are known to be slow, so they share the connections that run one statement at a time.
-  Run(endless, {1}, std::chrono::milliseconds(50));
   Run(endless, {1}, std::chrono::milliseconds(50));
   Run(brief, {1});
   const int rounds = std::max(5, static_cast<int>(50 * Load()));

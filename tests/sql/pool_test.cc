@@ -119,16 +119,6 @@ TEST_F(PoolTest, WhatWaitsTooLongIsNotBegun) {
   EXPECT_EQ(waiting[0]->attempts, 0);
 }
 
-TEST_F(PoolTest, AStatementEndsSoonAfterItsDeadline) {
-  const Statement endless = {"Test/Endless", "select pg_sleep(60), $1::bigint", true};
-  const auto begin = Clock::now();
-  const auto executions = Run(endless, {1}, std::chrono::milliseconds(200));
-  EXPECT_EQ(executions[0]->status.code(), absl::StatusCode::kDeadlineExceeded);
-  // statement_timeout is a power of two of milliseconds, at most four times too long.
-  EXPECT_LT(Clock::now() - begin, std::chrono::seconds(10));
-  EXPECT_TRUE(Run(kEcho, {1})[0]->status.ok());
-}
-
 TEST_F(PoolTest, WhatNobodyWaitsForIsNotBegun) {
   cancelled_ = true;
   EXPECT_EQ(Run(kInsert, {1})[0]->status.code(), absl::StatusCode::kCancelled);
