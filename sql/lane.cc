@@ -8,9 +8,6 @@
 namespace twi::sql {
 namespace {
 
-// Of a new batch in the lane's pace, which so follows the last dozen.
-constexpr int kPaceShare = 8;
-
 std::vector<Execution*> CallersOf(std::span<const Unit> units) {
   std::vector<Execution*> callers;
   for (const Unit& unit : units) {
@@ -50,11 +47,8 @@ bool Lane::Submit(Execution* execution) {
       execution->status = refusal_;
       return false;
     }
-    // What would only be dropped when its turn comes is refused while there is time to go
-    // elsewhere.
     const bool late =
-        queue_.size() > limits_.callers &&
-        Clock::now() + pace_.load(std::memory_order_relaxed) * queue_.size() > execution->deadline;
+        queue_.size() > limits_.callers && pace_.TooLate(queue_.size(), execution->deadline);
     if (late || queue_.size() >= kQueueLimit) {
       execution->status = TooManyWait();
       return false;
@@ -226,9 +220,7 @@ void Lane::Observe(const Batch& batch, bool ok) {
     execution->run_time = time;
     if (execution->wants_snapshot) execution->snapshot = snapshot_;
   }
-  const Clock::duration pace = pace_.load(std::memory_order_relaxed);
-  const Clock::duration each = time / static_cast<int64_t>(callers.size());
-  pace_.store(pace + (each - pace) / kPaceShare, std::memory_order_relaxed);
+  pace_.Observe(time / static_cast<int64_t>(callers.size()));
   for (const Unit& unit : batch) {
     if (callers.size() == 1) {
       conduct_.RanAlone(unit.statement(), ok, time);

@@ -12,6 +12,7 @@
 #include "sql/conduct.h"
 #include "sql/connection.h"
 #include "sql/execution.h"
+#include "sql/pace.h"
 #include "sql/unit.h"
 
 namespace twi::sql {
@@ -110,8 +111,8 @@ class Lane : private Connection::Listener {
   bool asleep_ = true;
   /// Why submissions are refused. Guarded by mutex_.
   absl::Status refusal_;
-  /// The lane's time for one caller, lately.
-  std::atomic<Clock::duration> pace_{Clock::duration::zero()};
+  /// Of its callers.
+  Pace pace_;
 
   /// Batches that failed as a whole and run again in parts, before anything new.
   std::deque<Callers> again_;

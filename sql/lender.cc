@@ -22,6 +22,10 @@ bool Lender::Waiter::Expire() const {
   return !loan->status.ok();
 }
 
+Clock::time_point Lender::Waiter::deadline() const {
+  return execution != nullptr ? execution->deadline : loan->deadline;
+}
+
 void Lender::Waiter::Answer(const absl::Status& status) const {
   (execution != nullptr ? execution->status : loan->status) = status;
   Done();
@@ -71,11 +75,18 @@ bool Lender::Submit(Loan* loan) {
 void Lender::Enqueue(const Waiter& waiter) {
   if (waiter.Expire()) return waiter.Done();
   absl::Status refusal = Refusal(waiter.kind());
-  if (refusal.ok() && queue_.size() >= kQueueLimit) refusal = TooManyWait();
+  if (refusal.ok() && TooMany(waiter.deadline())) refusal = TooManyWait();
   if (!refusal.ok()) return waiter.Answer(refusal);
+  if (queue_.empty()) given_at_ = Clock::now();
   queue_.push_back(waiter);
   Serve();
   Look();
+}
+
+bool Lender::TooMany(Clock::time_point deadline) const {
+  const size_t before = queue_.size();
+  return before >= kQueueLimit ||
+         (before > static_cast<size_t>(options_.most) && pace_.TooLate(before, deadline));
 }
 
 absl::Status Lender::Refusal(Kind kind) const {
@@ -123,6 +134,8 @@ void Lender::Serve() {
 }
 
 void Lender::Give(Places::iterator place, const Waiter& waiter) {
+  const auto now = Clock::now();
+  pace_.Observe(now - std::exchange(given_at_, now));
   if (waiter.loan == nullptr) {
     SetState(place, State::kBusy);
     place->session->Run(waiter.execution,

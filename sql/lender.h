@@ -15,6 +15,7 @@
 #include "sql/conduct.h"
 #include "sql/connector.h"
 #include "sql/lease.h"
+#include "sql/pace.h"
 #include "sql/session.h"
 
 namespace twi::sql {
@@ -46,8 +47,8 @@ class Lender : private Session::Owner {
   void Start();
   /// Runs it by itself as soon as there is a session.
   void Run(Execution* execution);
-  /// Takes a wish for a session, from any thread. False when it is refused: because the database is
-  /// down or too many wait; its status says why.
+  /// Takes a wish for a session, from any thread. False when it is refused, because the database is
+  /// down or too many wait: its status says why, and `done` is not called.
   bool Submit(Loan* loan);
   /// Closes the sessions for good and answers everything that waits, runs or comes with `status`;
   /// the outcome of a write or commit that ran is unknown.
@@ -92,6 +93,7 @@ class Lender : private Session::Owner {
     Kind kind() const;
     /// True, with its status set, when it is abandoned or its deadline has passed.
     bool Expire() const;
+    Clock::time_point deadline() const;
     void Answer(const absl::Status& status) const;
     void Done() const;
   };
@@ -100,6 +102,8 @@ class Lender : private Session::Owner {
   void OnLost(Session* session, const DatabaseError& error) override;
 
   void Enqueue(const Waiter& waiter);
+  /// Nobody can wait behind all that do.
+  bool TooMany(Clock::time_point deadline) const;
   /// Gives free sessions to those who wait, and opens more where there are too few.
   void Serve();
   void Give(Places::iterator place, const Waiter& waiter);
@@ -145,6 +149,10 @@ class Lender : private Session::Owner {
   Places places_;
   /// In the order they came.
   std::list<Waiter> queue_;
+  /// Of those who waited.
+  Pace pace_;
+  /// When the last of them got a session, or the first of them came.
+  Clock::time_point given_at_;
   // By kind:
   std::array<int, 2> held_{};
   std::array<int, 2> opening_{};

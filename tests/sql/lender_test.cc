@@ -294,6 +294,41 @@ TEST_F(LoanTest, TooManyWhoWaitAreRefused) {
   EXPECT_EQ(count(absl::StatusCode::kUnavailable, "SHUTTING_DOWN"), 5000);
 }
 
+TEST_F(LoanTest, WhoWouldWaitTooLongIsRefusedAtOnce) {
+  LendAll(2);
+  // Each session is held for 20 ms and more, so that the mean of the last is some milliseconds.
+  std::vector<Borrower*> waiting;
+  for (int i = 0; i < 20; ++i) waiting.push_back(&Ask());
+  for (int i = 0; i < 20; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    borrowers_[static_cast<size_t>(i)]->Return();
+    ASSERT_TRUE(waiting[static_cast<size_t>(i)]->Wait().ok());
+  }
+  const Clock::duration timeout = std::chrono::milliseconds(500);
+  std::vector<Borrower*> hasty;
+  for (int i = 0; i < 200; ++i) hasty.push_back(&Ask(timeout));
+  Borrower& patient = Ask();
+  int refused = 0;
+  for (Borrower* borrower : hasty) {
+    const absl::Status status = borrower->Wait();
+    refused += absl::IsResourceExhausted(status);
+    EXPECT_EQ(Reason(status),
+              absl::IsResourceExhausted(status) ? "OVERLOADED" : "DEADLINE_EXCEEDED");
+  }
+  EXPECT_GE(refused, 100);
+  EXPECT_LT(refused, 200) << "those in front may come in time";
+  EXPECT_EQ(pool_->numbers().waiting, 1);
+  // What runs alone waits for the same sessions.
+  std::vector<Borrower*> behind;
+  for (int i = 0; i < 200; ++i) behind.push_back(&Ask());
+  const Statement alone = {"Test/Alone", "select $1::bigint", true, false, /*costly=*/true};
+  EXPECT_EQ(Reason(Run(alone, {1}, timeout)[0]->status), "OVERLOADED");
+  borrowers_[20]->Return();
+  EXPECT_TRUE(patient.Wait().ok());
+  pool_->Stop();
+  for (Borrower* borrower : behind) EXPECT_EQ(Reason(borrower->Wait()), "SHUTTING_DOWN");
+}
+
 TEST_F(LoanTest, SessionsThatNobodyWantsAreClosedDownToTheMinimum) {
   Restart({.min_connections = 6, .idle = absl::Milliseconds(400)});
   EXPECT_EQ(Connections(), 6);

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <atomic>
+
+#include "sql/execution.h"
+
+namespace twi::sql {
+
+/// How long one of those in a queue has taken lately. One thread observes, any may ask.
+class Pace {
+ public:
+  /// The last one took so long.
+  void Observe(Clock::duration each) {
+    const Clock::duration mean = mean_.load(std::memory_order_relaxed);
+    mean_.store(mean + (each - mean) / kShare, std::memory_order_relaxed);
+  }
+
+  /// Whether who has so many before him would wait beyond his deadline. What would only be dropped
+  /// when its turn comes is refused while there is time to go elsewhere.
+  bool TooLate(size_t before, Clock::time_point deadline) const {
+    return Clock::now() + mean_.load(std::memory_order_relaxed) * before > deadline;
+  }
+
+ private:
+  // Of a new one in the mean, which so follows the last dozen.
+  static constexpr int kShare = 8;
+
+  std::atomic<Clock::duration> mean_{Clock::duration::zero()};
+};
+
+}  // namespace twi::sql
