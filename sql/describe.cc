@@ -34,12 +34,13 @@ constexpr double kCostly = 1000;
 /// Of its generic plan, whatever the parameters; 0 for what has no plan.
 double Cost(PGconn* connection, int parameters) {
   const std::vector<std::string> nulls(static_cast<size_t>(parameters), "null");
-  const Result plan =
+  const Result result =
       Run(connection,
           absl::StrCat("explain (format json) execute ", kName,
                        nulls.empty() ? "" : absl::StrCat("(", absl::StrJoin(nulls, ", "), ")")));
-  if (PQntuples(plan.get()) == 0) return 0;
-  return nlohmann::json::parse(PQgetvalue(plan.get(), 0, 0))[0]["Plan"]["Total Cost"];
+  if (PQntuples(result.get()) == 0) return 0;
+  const auto plan = nlohmann::json::parse(PQgetvalue(result.get(), 0, 0))[0];
+  return plan.is_object() ? plan["Plan"]["Total Cost"].get<double>() : 0;
 }
 
 Described DescribeOne(PGconn* connection, const std::string& text) {

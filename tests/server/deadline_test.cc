@@ -66,12 +66,13 @@ TEST_F(DeadlineTest, APassedDeadlineInFlightIsAnsweredWhileTheBatchGoesOn) {
   EXPECT_EQ(Statements("Pass"), 1);
 }
 
-TEST_F(DeadlineTest, AStatementEndsWithTheDeadlinesOfItsBatch) {
+TEST_F(WorkTest, AStatementHoldsUpNobodyUntilItsDeadline) {
   server_.database().Run("insert into work values (7, 70)");
   // Nobody ever opens this gate. What waits behind it gets its answer all the same.
-  auto stuck = Begin("Pass", Row(1), milliseconds(2000));
+  auto stuck = Begin("Pass", Row(1), milliseconds(4000));
   UntilHeld(1);
   EXPECT_TRUE(Call("Get", Row(7)).ok());
+  EXPECT_EQ(InFlight("Pass"), 1);
   EXPECT_EQ(stuck.get().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
 }
 
