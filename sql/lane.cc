@@ -54,7 +54,8 @@ bool Lane::Submit(Execution* execution) {
       return false;
     }
     queue_.push_back(execution);
-    // Set and read under the lock, so that a wake-up is neither lost nor sent twice.
+    // Set and read under the lock, so that a wake-up is neither lost nor sent twice. Who waits for
+    // more callers before the first batch gets fewer of them done (tests/bench/lanes).
     if (!std::exchange(asleep_, false)) return true;
   }
   asio::post(loop_, [this] { Start(); });
