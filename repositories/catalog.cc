@@ -14,6 +14,7 @@
 #include "repositories/postgres_types.h"
 #include "repositories/stanza_text.h"
 #include "sql/analysis.h"
+#include "sql/dependencies.h"
 #include "sql/describe.h"
 #include "sql/dictionary.h"
 #include "sql/proof.h"
@@ -71,6 +72,8 @@ class Catalog::Loader {
   bool BindText(Draft* draft);
   void CheckParts(const Repository& repository);
   void CheckSet(const Draft& draft);
+  /// Refuses cache policies of statements whose answers are more than what the tables hold.
+  absl::Status CheckKept(const std::string& dsn);
   std::unique_ptr<Operation> Make(const Draft& draft, const sql::Described& first,
                                   const sql::Described* next);
   void MakePages(const Draft& draft, const sql::Described& first, const sql::Described& next,
@@ -127,7 +130,7 @@ absl::Status Catalog::Loader::Load(const std::string& dsn, const std::vector<Emb
     const sql::Described* next = draft.stanza->page.empty() ? nullptr : &*it++;
     loaded_->catalog->operations_.push_back(Make(draft, first, next));
   }
-  return absl::OkStatus();
+  return CheckKept(dsn);
 }
 
 void Catalog::Loader::Pair(const std::vector<const ServiceDescriptor*>& services) {
@@ -260,6 +263,25 @@ void Catalog::Loader::CheckSet(const Draft& draft) {
   if (!draft.stanza->none.empty() && draft.method->client_streaming()) {
     Problem(draft, "streams in, where `-- none:` says nothing: the response adds up rows");
   }
+}
+
+absl::Status Catalog::Loader::CheckKept(const std::string& dsn) {
+  std::vector<const Draft*> kept;
+  std::vector<const sql::Analysis*> statements;
+  for (const Draft& draft : drafts_) {
+    if (!draft.method->options().HasExtension(twi::data::v1::cache)) continue;
+    kept.push_back(&draft);
+    statements.push_back(&draft.analysis);
+  }
+  if (kept.empty()) return absl::OkStatus();
+  const auto all = sql::FindDependencies(dsn, statements);
+  if (!all.ok()) return all.status();
+  for (size_t i = 0; i < kept.size(); ++i) {
+    if ((*all)[i].flaw.empty()) continue;
+    Problem(*kept[i], absl::StrCat("has a cache policy, but ", (*all)[i].flaw,
+                                   ": take the policy from the rpc, or this from the SQL"));
+  }
+  return absl::OkStatus();
 }
 
 bool Catalog::Loader::CheckPrepared(const Draft& draft, const sql::BoundText& bound,

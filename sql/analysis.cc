@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "sql/parser.h"
+#include "sql/text.h"
 #include "sql/tree.h"
 
 namespace twi::sql {
@@ -20,6 +21,14 @@ using Kind = Analysis::Kind;
 /// `current_time` of SVFOP_CURRENT_TIME and SVFOP_CURRENT_TIME_N.
 std::string ValueFunctionName(const std::string& operation) {
   return absl::AsciiStrToLower(absl::StripSuffix(absl::StripPrefix(operation, "SVFOP_"), "_N"));
+}
+
+/// `'today'::date`, which is another at another time.
+bool IsTimeOfCast(const Json& cast) {
+  static const std::set<std::string> kTimes = {"now", "today", "tomorrow", "yesterday"};
+  const std::string word = Text(Member(Member(Member(cast, "arg"), "A_Const"), "sval"), "sval");
+  return kTimes.contains(absl::AsciiStrToLower(absl::StripAsciiWhitespace(ToAbsl(word)))) &&
+         IsCast({{"TypeCast", cast}}, {"date", "time", "timetz", "timestamp", "timestamptz"});
 }
 
 /// Whether a column reference or a chain of subscripts and fields ends in `*`.
@@ -105,6 +114,8 @@ class Inventory {
       if (node.contains("schemaname") || !Names(scope, name)) reads_.insert(name);
     } else if (key == "FuncCall" || key == "funccall") {
       functions_.insert(FunctionName(Member(node, "funcname")));
+    } else if (key == "TypeCast" && IsTimeOfCast(node)) {
+      functions_.insert("now");
     } else if (key == "RangeTableSample") {
       functions_.insert(FunctionName(Member(node, "method")));
     } else if (key == "SQLValueFunction") {

@@ -33,7 +33,8 @@ struct Analysis {
   bool returns_rows = false;
   /// Functions called, by name as written and lower case, sorted, once each. What SQL calls by
   /// syntax is there under its name too: `current_timestamp`, `current_user`, `pg_catalog.extract`,
-  /// `pg_catalog.timezone` (AT TIME ZONE), the method of a TABLESAMPLE.
+  /// `pg_catalog.timezone` (AT TIME ZONE), the method of a TABLESAMPLE, and `now` for the date or
+  /// time that 'now' or 'today' is cast to.
   std::vector<std::string> functions;
   /// Equal for texts that differ in constants, placeholders' numbers and layout only: 16 hex
   /// digits.

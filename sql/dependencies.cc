@@ -67,7 +67,8 @@ select c.oid, c.relkind::text, c.relpersistence::text, c.relrowsecurity, c.oid <
   exists (select from pg_inherits i where i.inhparent = c.oid and c.relkind = 'r'),
   case when c.relkind in ('v', 'm') then pg_get_viewdef(c.oid) end
 from pg_class c
-where c.oid = to_regclass($1))sql";
+where c.oid = to_regclass(
+  (select string_agg(quote_ident(part), '.') from unnest(string_to_array($1, '.')) part)))sql";
 
 // Of a partition's root.
 constexpr char kTable[] = R"sql(
@@ -116,12 +117,16 @@ class Search {
   static void Refuse(Dependencies* all, const std::string& why) {
     if (all->refusal.empty()) all->refusal = why;
   }
+  static void RefuseForGood(Dependencies* all, const std::string& why) {
+    if (all->flaw.empty()) all->flaw = why;
+    Refuse(all, why);
+  }
 
   void FollowText(const std::string& text, const std::string& whose, std::set<Oid>* seen,
                   Dependencies* all) {
     const auto analysis = Analyse(text);
     if (!analysis.ok() || !analysis->read_only()) {
-      return Refuse(all, absl::StrCat(whose, " cannot be looked into"));
+      return RefuseForGood(all, absl::StrCat(whose, " cannot be looked into"));
     }
     Follow(*analysis, /*outermost=*/false, seen, all);
   }
@@ -132,7 +137,8 @@ class Search {
     if (found.empty()) return Refuse(all, absl::StrCat("there is no relation ", name));
     const pqxx::row row = found[0];
     const auto kind = row[1].as<std::string>();
-    if (row[4].as<bool>()) return Refuse(all, absl::StrCat(name, " is of the system catalog"));
+    if (row[4].as<bool>())
+      return RefuseForGood(all, absl::StrCat(name, " is of the system catalog"));
     if (row[3].as<bool>()) return Refuse(all, absl::StrCat(name, " has row security"));
     if (kind == "v") {
       if (!seen->insert(row[0].as<Oid>()).second) return;
@@ -170,18 +176,19 @@ class Search {
     const std::string plain = dot == name.npos ? name : name.substr(dot + 1);
     const pqxx::result found = transaction_.exec_params(kFunctions, schema, plain);
     // `current_timestamp` and its like are syntax.
-    if (found.empty()) return Refuse(all, absl::StrCat(name, " depends on more than the tables"));
+    if (found.empty())
+      return RefuseForGood(all, absl::StrCat(name, " depends on more than the tables"));
     for (const pqxx::row& row : found) {
       const auto volatility = row[0].as<std::string>();
       const bool of_postgres = row[1].as<bool>();
       if (volatility == "i") continue;
       if (of_postgres && std::ranges::find(kPinned, plain) != kPinned.end()) continue;
-      if (volatility == "v") return Refuse(all, absl::StrCat(name, "() is volatile"));
+      if (volatility == "v") return RefuseForGood(all, absl::StrCat(name, "() is volatile"));
       if (of_postgres) {
-        return Refuse(all, absl::StrCat(name, "() depends on more than the tables"));
+        return RefuseForGood(all, absl::StrCat(name, "() depends on more than the tables"));
       }
       if (row[5].is_null() || row[4].as<bool>()) {
-        return Refuse(all, absl::StrCat(name, "() cannot be looked into"));
+        return RefuseForGood(all, absl::StrCat(name, "() cannot be looked into"));
       }
       FollowText(row[5].as<std::string>(), absl::StrCat(name, "()"), seen, all);
     }

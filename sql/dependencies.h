@@ -25,6 +25,9 @@ struct Dependencies {
   absl::flat_hash_map<std::string, size_t> by_name;
   /// Why answers cannot be kept; "" when they can.
   std::string refusal;
+  /// What in the statement makes its answers more than what the tables hold, whatever is told of
+  /// these; "" for nothing. It is a refusal, too.
+  std::string flaw;
 };
 
 /// Finds out what each statement depends on in the database of `dsn`: views are followed to their
