@@ -267,11 +267,11 @@ void Catalog::Loader::CheckSet(const Draft& draft) {
 
 absl::Status Catalog::Loader::CheckKept(const std::string& dsn) {
   std::vector<const Draft*> kept;
-  std::vector<const sql::Analysis*> statements;
+  std::vector<std::string> statements;
   for (const Draft& draft : drafts_) {
     if (!draft.method->options().HasExtension(twi::data::v1::cache)) continue;
     kept.push_back(&draft);
-    statements.push_back(&draft.analysis);
+    statements.push_back(draft.first.text);
   }
   if (kept.empty()) return absl::OkStatus();
   const auto all = sql::FindDependencies(dsn, statements);

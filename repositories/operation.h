@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,13 @@ class Operation {
   /// Makes the execution that answers `request`, which passed validation. INVALID_ARGUMENT when a
   /// field cannot be bound.
   absl::Status Bind(const google::protobuf::Message& request, sql::Execution* execution) const;
+
+  /// What `request` gives a placeholder of statement(), of pages also where it has another number
+  /// in the next ones'; as ParameterPlan::Text.
+  std::optional<std::string> TextOf(const google::protobuf::Message& request, int placeholder,
+                                    bool number) const {
+    return parameters_.Text(request, placeholder, number);
+  }
 
   /// Appends the response to `request` that `rows` hold. NOT_FOUND, ALREADY_EXISTS or OK when there
   /// is none, as the stanza says; DATA_LOSS for values that cannot be told; FAILED_PRECONDITION

@@ -336,6 +336,21 @@ absl::Status ParameterPlan::Bind(const Message& request, const PageArguments* pa
   return absl::OkStatus();
 }
 
+std::optional<std::string> ParameterPlan::Text(const Message& request, int placeholder,
+                                               bool number) const {
+  const auto index = static_cast<size_t>(placeholder) - 1;
+  if (index >= parameters_.size()) return std::nullopt;
+  const Parameter& parameter = parameters_[index];
+  const bool fits =
+      number ? IsInteger(parameter.type) : parameter.type == kText || parameter.type == kVarchar;
+  if (!fits || parameter.array || parameter.source != Source::kField) return std::nullopt;
+  sql::Parameters bound;
+  Violation violation;
+  if (!BindField(request, parameter, &bound, &violation) || bound.is_null(0)) return std::nullopt;
+  const std::string_view value = bound.value(0);
+  return number ? absl::StrCat(ReadInteger(value)) : std::string(value);
+}
+
 bool ParameterPlan::BindField(const Message& request, const Parameter& parameter,
                               sql::Parameters* out, Violation* violation) {
   const Message* message = &request;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,6 +45,11 @@ class ParameterPlan {
   /// google.rpc.BadRequest that names the field.
   absl::Status Bind(const google::protobuf::Message& request, const PageArguments* page,
                     sql::Parameters* out) const;
+
+  /// What Bind gives the placeholder of that number, from 1, as PostgreSQL prints it: a whole
+  /// number, or else a text. Nothing for NULL and for what is neither.
+  std::optional<std::string> Text(const google::protobuf::Message& request, int placeholder,
+                                  bool number) const;
 
  private:
   enum class Source { kField, kPageSize, kPageAfter };

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "server/reliance.h"
 #include "sql/replication.h"
 
 namespace twi::server {
@@ -41,8 +41,10 @@ void Caching::Follow() {
 }
 
 void Caching::KeepDependencies() {
-  std::vector<const sql::Analysis*> statements;
-  for (const Operation* operation : operations_) statements.push_back(&operation->analysis());
+  std::vector<std::string> statements;
+  for (const Operation* operation : operations_) {
+    statements.emplace_back(operation->statement().text);
+  }
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     const uint64_t generation = coherence_.generation();
@@ -99,20 +101,32 @@ std::shared_ptr<const cache::Entry> Caching::Find(const cache::Key& key, const W
   }
 }
 
-Caching::Fill Caching::Begin(const Operation& operation) const {
+std::shared_ptr<const sql::Dependencies> Caching::DependenciesOf(const Operation& operation) const {
+  return DependenciesOf(operation, coherence_.generation());
+}
+
+std::shared_ptr<const sql::Dependencies> Caching::DependenciesOf(const Operation& operation,
+                                                                 uint64_t generation) const {
+  std::lock_guard lock(mutex_);
+  const auto found = found_.find(&operation);
+  return found != found_.end() && found_for_ == generation ? found->second : nullptr;
+}
+
+Caching::Fill Caching::Begin(const Operation& operation,
+                             const google::protobuf::Message& request) const {
   Fill fill;
-  fill.generation = coherence_.generation();
-  {
-    std::lock_guard lock(mutex_);
-    if (const auto found = found_.find(&operation); found != found_.end()) {
-      if (found_for_ == fill.generation) fill.dependencies = found->second;
+  fill.basis.generation = coherence_.generation();
+  fill.dependencies = DependenciesOf(operation, fill.basis.generation);
+  if (fill.dependencies != nullptr) {
+    for (cache::Tag tag : TagsOf(Reliances(*fill.dependencies, operation, request))) {
+      fill.basis.dependences.push_back({tag});
     }
   }
   fill.began = BootClock::now();
   return fill;
 }
 
-void Caching::Keep(const Fill& fill, const Operation& operation, const Wish& wish,
+void Caching::Keep(Fill fill, const Operation& operation, const Wish& wish,
                    std::string_view request, cache::Answer answer,
                    const std::optional<sql::Snapshot>& snapshot) {
   Entry entry;
@@ -121,11 +135,8 @@ void Caching::Keep(const Fill& fill, const Operation& operation, const Wish& wis
   entry.read = BootClock::now();
   if (fill.dependencies != nullptr && snapshot) {
     if (!fill.dependencies->refusal.empty()) return;
-    entry.basis.generation = fill.generation;
+    entry.basis = std::move(fill.basis);
     entry.basis.snapshot = *snapshot;
-    for (const sql::TableDependency& table : fill.dependencies->tables) {
-      entry.basis.dependences.push_back({cache::TableTag(table.table)});
-    }
     entry.coherent = coherence_.Admits(&entry.basis);
   }
   if (!entry.coherent && wish.freshness.mode != Freshness::Mode::kStale) return;

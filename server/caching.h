@@ -59,14 +59,19 @@ class Caching {
   /// Whether answers may be looked for and kept at all.
   bool Useful(const Wish& wish) const;
 
+  /// What an operation's answers depend on now; null when that is not known.
+  std::shared_ptr<const sql::Dependencies> DependenciesOf(
+      const repositories::Operation& operation) const;
+
   /// What a read must note before its statement is run, and what is kept of it afterwards.
   struct Fill {
     sql::BootClock::time_point began;
-    uint64_t generation = 0;
-    std::shared_ptr<const sql::Dependencies> dependencies;  ///< Null: not known now.
+    std::shared_ptr<const sql::Dependencies> dependencies;
+    cache::Basis basis;  ///< But for its snapshot.
   };
-  Fill Begin(const repositories::Operation& operation) const;
-  void Keep(const Fill& fill, const repositories::Operation& operation, const Wish& wish,
+  Fill Begin(const repositories::Operation& operation,
+             const google::protobuf::Message& request) const;
+  void Keep(Fill fill, const repositories::Operation& operation, const Wish& wish,
             std::string_view request, cache::Answer answer,
             const std::optional<sql::Snapshot>& snapshot);
 
@@ -92,6 +97,9 @@ class Caching {
   using Found =
       absl::flat_hash_map<const repositories::Operation*, std::shared_ptr<const sql::Dependencies>>;
 
+  /// As of a generation.
+  std::shared_ptr<const sql::Dependencies> DependenciesOf(const repositories::Operation& operation,
+                                                          uint64_t generation) const;
   /// Finds out anew what operations depend on, whenever the schema may have changed.
   void KeepDependencies();
 

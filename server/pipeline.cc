@@ -252,7 +252,7 @@ Task<absl::Status> Pipeline::Fill(Call& call, const Message& request, const cach
   if (useful) caching_->cache().CountMiss();
   call.AddTrailer("x-cache", useful ? "miss" : "bypass");
   const repositories::Operation& operation = *call.method()->operation;
-  const Caching::Fill fill = caching_->Begin(operation);
+  Caching::Fill fill = caching_->Begin(operation, request);
   std::optional<sql::Snapshot> snapshot;
   std::string response;
   Task<absl::Status> answering =
@@ -261,7 +261,7 @@ Task<absl::Status> Pipeline::Fill(Call& call, const Message& request, const cach
   const cache::Answer answer{status, std::make_shared<const std::string>(std::move(response))};
   if (status.ok()) call.response() = Buffer(answer.bytes);
   if (useful && (status.ok() || sql::Reason(status) == "ROW_NOT_FOUND")) {
-    caching_->Keep(fill, operation, wish, key.request, answer, snapshot);
+    caching_->Keep(std::move(fill), operation, wish, key.request, answer, snapshot);
   }
   co_return status;
 }

@@ -3,15 +3,15 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <optional>
 #include <pqxx/pqxx>
 #include <set>
-#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "sql/analysis.h"
+#include "sql/dictionary.h"
+#include "sql/readings.h"
 #include "sql/replication.h"
 
 namespace twi::sql {
@@ -61,6 +61,9 @@ constexpr std::array kPinned = {"array_to_json",
                                 "ts_headline",
                                 "websearch_to_tsquery"};
 
+// An answer with more is wrong soon, and a hit looks at each of them.
+constexpr size_t kMostTables = 8;
+
 constexpr char kRelation[] = R"sql(
 select c.oid, c.relkind::text, c.relpersistence::text, c.relrowsecurity, c.oid < 16384,
   coalesce(nullif(pg_partition_root(c.oid)::oid, 0), c.oid),
@@ -70,143 +73,183 @@ from pg_class c
 where c.oid = to_regclass(
   (select string_agg(quote_ident(part), '.') from unnest(string_to_array($1, '.')) part)))sql";
 
-// Of a partition's root.
+// Of a partition's root: whether all that happens to it is told.
 constexpr char kTable[] = R"sql(
 select c.oid::regclass::text,
   exists (
     select from pg_publication_tables t
-    where t.pubname = $2 and t.schemaname = n.nspname and t.tablename = c.relname),
-  array_to_string(array(
-    select a.attname
-    from pg_index i, unnest(i.indkey) k (number)
-    join pg_attribute a on a.attnum = k.number
-    where a.attrelid = c.oid and i.indrelid = c.oid
-      and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident end), ',')
+    join pg_publication p using (pubname)
+    where t.pubname = $2 and t.schemaname = n.nspname and t.tablename = c.relname
+      and t.rowfilter is null and (p.pubviaroot or c.relkind = 'r')
+      and p.pubinsert and p.pubupdate and p.pubdelete and p.pubtruncate)
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 where c.oid = $1::oid)sql";
 
+// The columns of a table's replica identity whose values are equal exactly if they are the same
+// text. Partitions may have identities of their own.
+constexpr char kIdentity[] = R"sql(
+select a.attname, a.atttypid in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+from pg_class c
+join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and a.attgenerated = ''
+left join pg_collation l on l.oid = a.attcollation
+where c.oid = $1::oid and c.relkind = 'r'
+  and (a.atttypid in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+    or a.atttypid in ('text'::regtype, 'varchar'::regtype) and l.collisdeterministic)
+  and (c.relreplident = 'f' or exists (
+    select from pg_index i, unnest(i.indkey) with ordinality k (attnum, place)
+    where i.indrelid = c.oid and k.attnum = a.attnum and k.place <= i.indnkeyatts
+      and i.indisvalid and i.indimmediate
+      and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident end)))sql";
+
 constexpr char kFunctions[] = R"sql(
-select p.provolatile::text, p.oid < 16384, l.lanname, p.prokind::text, p.proconfig is not null,
+select p.provolatile::text, p.oid < 16384, p.proconfig is not null, p.oid,
   case when l.lanname = 'sql' then coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) end
 from pg_proc p
 join pg_namespace n on n.oid = p.pronamespace
 join pg_language l on l.oid = p.prolang
 where p.proname = $2 and case when $1 = '' then pg_function_is_visible(p.oid) else n.nspname = $1 end)sql";
 
-/// Follows statements to their tables; what it has found once it does not ask for again.
+/// Follows one statement to its tables.
 class Search {
  public:
-  explicit Search(pqxx::transaction_base& transaction) : transaction_(transaction) {}
+  Search(const Dictionary* dictionary, pqxx::transaction_base* transaction)
+      : dictionary_(*dictionary), transaction_(*transaction) {}
 
-  Dependencies Of(const Analysis& statement) {
-    Dependencies all;
-    std::set<Oid> seen;
-    Follow(statement, /*outermost=*/true, &seen, &all);
-    return all;
+  Dependencies Of(const std::string& text) {
+    const auto analysis = Analyse(text);
+    const auto readings = FindReadings(text, dictionary_);
+    if (analysis.ok() && readings.ok()) {
+      Follow(*analysis, /*outermost=*/true);
+      for (TableDependency& table : all_.tables) FindKeys(*readings, &table);
+      if (all_.tables.size() > kMostTables) {
+        Refuse(absl::StrCat("it reads more than ", kMostTables, " tables"));
+      }
+    } else {
+      RefuseForGood("it is not SQL");
+    }
+    return std::move(all_);
   }
 
  private:
-  void Follow(const Analysis& statement, bool outermost, std::set<Oid>* seen, Dependencies* all) {
-    for (const std::string& function : statement.functions) FollowFunction(function, seen, all);
-    for (const std::string& relation : statement.reads) {
-      FollowRelation(relation, outermost, seen, all);
-    }
+  void Follow(const Analysis& statement, bool outermost) {
+    for (const std::string& function : statement.functions) FollowFunction(function);
+    for (const std::string& relation : statement.reads) FollowRelation(relation, outermost);
   }
 
-  static void Refuse(Dependencies* all, const std::string& why) {
-    if (all->refusal.empty()) all->refusal = why;
+  void Refuse(const std::string& why) {
+    if (all_.refusal.empty()) all_.refusal = why;
   }
-  static void RefuseForGood(Dependencies* all, const std::string& why) {
-    if (all->flaw.empty()) all->flaw = why;
-    Refuse(all, why);
+  void RefuseForGood(const std::string& why) {
+    if (all_.flaw.empty()) all_.flaw = why;
+    Refuse(why);
   }
 
-  void FollowText(const std::string& text, const std::string& whose, std::set<Oid>* seen,
-                  Dependencies* all) {
+  void FollowText(const std::string& text, const std::string& whose) {
     const auto analysis = Analyse(text);
     if (!analysis.ok() || !analysis->read_only()) {
-      return RefuseForGood(all, absl::StrCat(whose, " cannot be looked into"));
+      return RefuseForGood(absl::StrCat(whose, " cannot be looked into"));
     }
-    Follow(*analysis, /*outermost=*/false, seen, all);
+    Follow(*analysis, /*outermost=*/false);
   }
 
-  void FollowRelation(const std::string& name, bool outermost, std::set<Oid>* seen,
-                      Dependencies* all) {
+  void FollowRelation(const std::string& name, bool outermost) {
     const pqxx::result found = transaction_.exec_params(kRelation, name);
-    if (found.empty()) return Refuse(all, absl::StrCat("there is no relation ", name));
+    if (found.empty()) return Refuse(absl::StrCat("there is no relation ", name));
     const pqxx::row row = found[0];
     const auto kind = row[1].as<std::string>();
-    if (row[4].as<bool>())
-      return RefuseForGood(all, absl::StrCat(name, " is of the system catalog"));
-    if (row[3].as<bool>()) return Refuse(all, absl::StrCat(name, " has row security"));
+    if (row[4].as<bool>()) return RefuseForGood(absl::StrCat(name, " is of the system catalog"));
+    if (row[3].as<bool>()) return Refuse(absl::StrCat(name, " has row security"));
     if (kind == "v") {
-      if (!seen->insert(row[0].as<Oid>()).second) return;
-      return FollowText(row[7].as<std::string>(), absl::StrCat("the view ", name), seen, all);
+      if (!views_.insert(row[0].as<Oid>()).second) return;
+      return FollowText(row[7].as<std::string>(), absl::StrCat("the view ", name));
     }
     if (kind != "r" && kind != "p") {
-      return Refuse(all, absl::StrCat("no changes are told of ", name, ", which is no table"));
+      return Refuse(absl::StrCat("no changes are told of ", name, ", which is no table"));
     }
     if (row[2].as<std::string>() != "p") {
-      return Refuse(all, absl::StrCat("no changes are told of ", name, ", which is not permanent"));
+      return Refuse(absl::StrCat("no changes are told of ", name, ", which is not permanent"));
     }
-    if (row[6].as<bool>()) return Refuse(all, absl::StrCat("other tables inherit from ", name));
-    AddTable(row[5].as<Oid>(), outermost ? name : "", all);
+    if (row[6].as<bool>()) return Refuse(absl::StrCat("other tables inherit from ", name));
+    AddTable(row[5].as<Oid>(), outermost ? name : "");
   }
 
-  void AddTable(Oid oid, const std::string& called, Dependencies* all) {
-    auto same = std::ranges::find(all->tables, oid, &TableDependency::table);
-    if (same == all->tables.end()) {
-      const pqxx::row row = transaction_.exec_params1(kTable, oid, kPublication);
-      const auto name = row[0].as<std::string>();
-      if (!row[1].as<bool>()) Refuse(all, absl::StrCat(name, " is not published"));
-      std::vector<std::string> identity;
-      if (!row[2].as<std::string>().empty()) {
-        identity = absl::StrSplit(row[2].as<std::string>(), ',');
+  void AddTable(Oid oid, const std::string& called) {
+    if (!called_[oid].insert(called).second || called_[oid].size() > 1) return;
+    const pqxx::row row = transaction_.exec_params1(kTable, oid, kPublication);
+    const auto name = row[0].as<std::string>();
+    if (!row[1].as<bool>()) Refuse(absl::StrCat(name, " is not published"));
+    all_.tables.push_back({oid, name, {}});
+  }
+
+  /// A key for each place that reads the table, if there is one for all of them.
+  void FindKeys(const std::map<std::string, std::vector<Reading>>& readings,
+                TableDependency* table) {
+    std::map<std::string, bool> identity;
+    for (const pqxx::row& row : transaction_.exec_params(kIdentity, table->table)) {
+      identity[row[0].as<std::string>()] = row[1].as<bool>();
+    }
+    std::vector<TableDependency::Key> keys;
+    for (const std::string& name : called_[table->table]) {
+      const auto places = readings.find(name);
+      // What a view or a function reads is not looked at so closely.
+      if (places == readings.end()) return;
+      for (const Reading& place : places->second) {
+        const auto pin = std::ranges::find_if(
+            place.pins, [&](const Pin& each) { return identity.contains(each.column); });
+        if (pin == place.pins.end()) return;
+        keys.push_back({pin->column, identity[pin->column], pin->parameter});
       }
-      all->tables.push_back({oid, name, std::move(identity)});
-      same = std::prev(all->tables.end());
     }
-    if (!called.empty()) all->by_name[called] = static_cast<size_t>(same - all->tables.begin());
+    table->keys = std::move(keys);
   }
 
-  void FollowFunction(const std::string& name, std::set<Oid>* seen, Dependencies* all) {
+  void FollowFunction(const std::string& name) {
     const size_t dot = name.rfind('.');
     const std::string schema = dot == name.npos ? "" : name.substr(0, dot);
     const std::string plain = dot == name.npos ? name : name.substr(dot + 1);
     const pqxx::result found = transaction_.exec_params(kFunctions, schema, plain);
     // `current_timestamp` and its like are syntax.
-    if (found.empty())
-      return RefuseForGood(all, absl::StrCat(name, " depends on more than the tables"));
+    if (found.empty()) return RefuseForGood(absl::StrCat(name, " depends on more than the tables"));
     for (const pqxx::row& row : found) {
       const auto volatility = row[0].as<std::string>();
       const bool of_postgres = row[1].as<bool>();
       if (volatility == "i") continue;
       if (of_postgres && std::ranges::find(kPinned, plain) != kPinned.end()) continue;
-      if (volatility == "v") return RefuseForGood(all, absl::StrCat(name, "() is volatile"));
+      if (volatility == "v") return RefuseForGood(absl::StrCat(name, "() is volatile"));
       if (of_postgres) {
-        return RefuseForGood(all, absl::StrCat(name, "() depends on more than the tables"));
+        return RefuseForGood(absl::StrCat(name, "() depends on more than the tables"));
       }
-      if (row[5].is_null() || row[4].as<bool>()) {
-        return RefuseForGood(all, absl::StrCat(name, "() cannot be looked into"));
+      if (row[4].is_null() || row[2].as<bool>()) {
+        return RefuseForGood(absl::StrCat(name, "() cannot be looked into"));
       }
-      FollowText(row[5].as<std::string>(), absl::StrCat(name, "()"), seen, all);
+      if (!functions_.insert(row[3].as<Oid>()).second) continue;
+      FollowText(row[4].as<std::string>(), absl::StrCat(name, "()"));
     }
   }
 
+  const Dictionary& dictionary_;
   pqxx::transaction_base& transaction_;
+  Dependencies all_;
+  /// What the statement calls each table; "" where a view or a function reads it.
+  std::map<Oid, std::set<std::string>> called_;
+  std::set<Oid> views_;
+  std::set<Oid> functions_;
 };
 
 }  // namespace
 
 absl::StatusOr<std::vector<Dependencies>> FindDependencies(
-    const std::string& dsn, const std::vector<const Analysis*>& statements) {
+    const std::string& dsn, const std::vector<std::string>& statements) {
+  const auto dictionary = ReadDictionary(dsn);
+  if (!dictionary.ok()) return dictionary.status();
   try {
     pqxx::connection connection(dsn);
     pqxx::read_transaction transaction(connection);
-    Search search(transaction);
     std::vector<Dependencies> all;
-    for (const Analysis* statement : statements) all.push_back(search.Of(*statement));
+    for (const std::string& text : statements) {
+      all.push_back(Search(&*dictionary, &transaction).Of(text));
+    }
     return all;
   } catch (const std::exception& error) {
     return absl::UnavailableError(absl::StripSuffix(error.what(), "\n"));

@@ -3,26 +3,30 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
-#include "sql/analysis.h"
 #include "sql/rows.h"
 
 namespace twi::sql {
 
 /// A table that an answer depends on.
 struct TableDependency {
+  /// Only rows with a placeholder's value in a column count. The old and the new values of every
+  /// changed row are told, as the same text exactly if they are equal.
+  struct Key {
+    std::string column;
+    bool number = false;  ///< It holds whole numbers, otherwise texts.
+    int parameter = 0;    ///< The placeholder's number, from 1.
+  };
+
   Oid table = 0;  ///< For a partition, the table that it is of.
   std::string name;
-  /// The columns of its replica identity: their old and new values are told of every changed row.
-  std::vector<std::string> identity;
+  /// A key for each place where the statement reads the table; none when all rows count.
+  std::vector<Key> keys;
 };
 
 /// What the answers of a statement depend on.
 struct Dependencies {
   std::vector<TableDependency> tables;
-  /// By the names that the statement calls them.
-  absl::flat_hash_map<std::string, size_t> by_name;
   /// Why answers cannot be kept; "" when they can.
   std::string refusal;
   /// What in the statement makes its answers more than what the tables hold, whatever is told of
@@ -39,6 +43,6 @@ struct Dependencies {
 /// what no change is told of: system catalogs, tables that are not published, foreign, unlogged or
 /// temporary ones, tables with row security, materialized views when their refreshes are not told.
 absl::StatusOr<std::vector<Dependencies>> FindDependencies(
-    const std::string& dsn, const std::vector<const Analysis*>& statements);
+    const std::string& dsn, const std::vector<std::string>& statements);
 
 }  // namespace twi::sql

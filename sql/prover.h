@@ -62,6 +62,9 @@ class Prover {
   /// An expression of the dictionary as a tree, bare.
   const Json& Expression(const std::string& sql);
   static const Scope* Find(const Scope* scope, const std::string& name);
+  /// The scope of a statement with this WITH. Each of its queries sees the names before its own;
+  /// after RECURSIVE all of them.
+  const Scope* Open(const Json& with, const Scope* scope);
 
  private:
   bool IsOneSelect(const Json& select, const Scope* scope, const std::set<int>& fixed);
@@ -69,9 +72,6 @@ class Prover {
                     const std::set<int>& fixed);
   bool SelectMayBeNull(const Json& select, const Scope* scope, int column);
   bool Several(std::string what);
-  /// The scope of a statement with this WITH. Each of its queries sees the names before its own;
-  /// after RECURSIVE all of them.
-  const Scope* Open(const Json& with, const Scope* scope);
   /// Whether an expression, subqueries aside, calls an aggregate or a function that returns a set.
   bool Aggregates(const Json& expression) const;
   bool ReturnsSet(const Json& expression) const;

@@ -17,7 +17,8 @@ select
    from pg_class c
    where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p')
      and c.relpersistence = 'p' and not c.relispartition and c.relreplident in ('d', 'i', 'f')
-     and exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary)
+     and exists (
+       select from pg_index i where i.indrelid = c.oid and i.indisprimary and i.indimmediate)
      and c.relname not like 'twi\_data\_%'),
   (select string_agg(r.prrelid::regclass::text, ', ' order by r.prrelid::regclass::text)
    from pg_publication p

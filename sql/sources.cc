@@ -80,6 +80,7 @@ Sources::Range Sources::AddItem(const Json& item, bool nullable) {
     } else if (table != prover_.dictionary().relations.end()) {
       source.relation = &table->second;
     }
+    if (cte == nullptr) source.read = RelationName(content);
     AddRelation(content, std::move(source));
   } else {
     sources_.push_back(std::move(source));

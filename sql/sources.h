@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sql/prover.h"
+#include "sql/readings.h"
 
 namespace twi::sql {
 
@@ -39,10 +40,14 @@ class Sources {
   /// The number of the source that a ColumnRef's content is a column of; -1 for none.
   int SourceOf(const Json& reference) const { return Find(reference).source; }
   bool MayBeNull(const Json& expression) const;
+  /// Each relation that is read from, with the columns that are compared with placeholders where
+  /// rows that are not equal have no part in the result.
+  std::vector<Reading> Readings() const;
 
  private:
   struct Source {
     std::string name;
+    std::string read;  ///< The relation, as written.
     const Dictionary::Relation* relation = nullptr;
     Query query;
     std::vector<std::string> columns;

@@ -7,137 +7,16 @@
 
 #include <future>
 #include <map>
-#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "sql/publication.h"
-#include "tests/support/running_server.h"
-#include "twi/test/v1/caching.pb.h"
+#include "tests/support/caching_fixture.h"
 
 namespace twi::server {
 namespace {
-
-using test::v1::NumberRequest;
-using test::v1::NumberRow;
-
-constexpr char kTables[] = R"(
-create table number (id bigint primary key, team bigint not null, value bigint not null);
-create view total as select 0::bigint as id, sum(value)::bigint as value from number;
-create unlogged table untold (id bigint primary key, value bigint not null);
-insert into number select n, n % 10, n from generate_series(1, 100) n;
-insert into untold values (1, 1);
-)";
-
-constexpr char kStanzas[] = R"(
--- name: Get
-select n.id, n.value from number n where n.id = :id;
-
--- name: Sum
-select :id::bigint as id, coalesce(sum(n.value), 0)::bigint as value from number n where n.team = :id;
-
--- name: Total
-select t.id, t.value from total t where :id::bigint = :id limit 1;
-
--- name: Untold
-select u.id, u.value from untold u where u.id = :id;
-
--- name: Put
-update number set value = :value where id = :id
-returning id, value;
-)";
-
-class CachingTest : public ::testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    served = std::make_unique<testing::RunningServer>(
-        kTables, std::vector<EmbeddedText>{{"caching.sql", kStanzas}},
-        std::vector{NumberRow::descriptor()->file()->FindServiceByName("CachingService")},
-        Pipeline::Options(), std::vector<Service*>(), sql::PoolOptions(), /*caching=*/true);
-  }
-  static void TearDownTestSuite() { served.reset(); }
-
-  CachingTest() {
-    UntilOpen();
-    served->caching()->cache().Forget([](const cache::Entry&) { return true; });
-    served->caching()->cache().ResetStatistics();
-  }
-
-  static void UntilOpen() {
-    Until([] {
-      Caching::Fill fill = served->caching()->Begin(Of("Get"));
-      return served->caching()->follows() && fill.dependencies != nullptr &&
-             served->caching()->coherence().current_as_of() > sql::BootClock::time_point::min();
-    });
-  }
-
-  static const repositories::Operation& Of(const std::string& name) {
-    return *served->operation("CachingService/" + name);
-  }
-
-  template <typename Condition>
-  static void Until(Condition condition) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (!condition()) {
-      ASSERT_LT(std::chrono::steady_clock::now(), end) << "waited in vain";
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
-  }
-
-  struct Got {
-    grpc::Status status;
-    int64_t value = 0;
-    std::string cache;
-    std::string token;
-    std::string age;
-  };
-
-  static Got Call(const std::string& method, const google::protobuf::Message& request,
-                  const std::string& freshness = "") {
-    grpc::ClientContext context;
-    if (!freshness.empty()) context.AddMetadata("x-freshness", freshness);
-    NumberRow row;
-    Got got;
-    got.status = served->Call("/twi.test.v1.CachingService/" + method, request, &row, &context);
-    got.value = row.value();
-    const auto& trailers = context.GetServerTrailingMetadata();
-    const auto trailer = [&](const char* name) {
-      const auto found = trailers.find(name);
-      return found == trailers.end() ? std::string()
-                                     : std::string(found->second.data(), found->second.size());
-    };
-    got.cache = trailer("x-cache");
-    got.token = trailer("x-freshness-token");
-    got.age = trailer("x-age-ms");
-    return got;
-  }
-  static Got Read(const std::string& method, int64_t id, const std::string& freshness = "") {
-    NumberRequest request;
-    request.set_id(id);
-    return Call(method, request, freshness);
-  }
-  static Got Put(int64_t id, int64_t value, const std::string& freshness = "") {
-    NumberRow row;
-    row.set_id(id);
-    row.set_value(value);
-    return Call("Put", row, freshness);
-  }
-  static void Run(const std::string& sql) { served->database().Run(sql); }
-
-  /// Until the answer is one that is kept: a transaction of somebody else's may keep one out.
-  static Got Kept(const std::string& method, int64_t id) {
-    Got got;
-    Until([&] {
-      got = Read(method, id);
-      return got.cache == "hit";
-    });
-    return got;
-  }
-
-  inline static std::unique_ptr<testing::RunningServer> served;
-};
 
 TEST_F(CachingTest, ASecondReadIsAHit) {
   const Got got = Kept("Get", 1);
@@ -250,7 +129,7 @@ TEST_F(CachingTest, ATableThatIsPublishedNoMoreIsNotKept) {
   Run("alter publication twi_data drop table number");
   EXPECT_EQ(Read("Sum", 2, "strict").cache, "miss");
   Run("update number set value = value + 1 where id = 2");
-  Until([] { return served->caching()->Begin(Of("Sum")).dependencies != nullptr; });
+  Until([] { return served->caching()->DependenciesOf(Of("Sum")) != nullptr; });
   for (int i = 0; i < 3; ++i) EXPECT_EQ(Read("Sum", 2).cache, "miss");
   ASSERT_TRUE(sql::PreparePublication(served->database().dsn()).ok());
   Kept("Sum", 2);
@@ -283,7 +162,7 @@ TEST_F(CachingTest, WithoutChangesToldNothingIsServedButToThoseWhoAskForStalenes
   Run("select pg_terminate_backend(pid) from pg_stat_activity"
       " where datname = current_database() and application_name = 'twi-data changes';"
       "update number set value = value + 1 where id = 20");
-  const Got now = Read("Get", 20);
+  const Got now = Read("Get", 20, "strict");
   EXPECT_EQ(absl::StrCat(now.value),
             served->database().Value("select value from number where id = 20"));
   UntilOpen();

@@ -148,6 +148,19 @@ TEST_F(ReplicationTest, EveryColumnOfTheKeyIsTold) {
               UnorderedElementsAre(Key("post", "guild_id", "7"), Key("post", "id", "1")));
 }
 
+TEST_F(ReplicationTest, KeysAreUtf8WhateverClientsGetByDefault) {
+  source_.reset();
+  database_.Run(
+      "create table word (word text primary key);"
+      "do $$ begin execute format('alter database %I set client_encoding = latin1',"
+      "  current_database()); end $$");
+  EXPECT_TRUE(PreparePublication(database_.dsn()).ok());
+  source_ = std::make_unique<Replication>(Replication::Options{.dsn = database_.dsn()}, &recorder_);
+  recorder_.Until([this] { return recorder_.opened == 2; });
+  EXPECT_THAT(Only("insert into word values (chr(233))", "word").keys,
+              UnorderedElementsAre(Key("word", "word", "\u00e9")));
+}
+
 TEST_F(ReplicationTest, ATransactionIsToldOnceAndWithItsNumber) {
   const auto all = After(
       "begin; insert into guild values (1), (2); insert into post values (1, 1);"
@@ -276,6 +289,10 @@ TEST_F(ReplicationTest, TablesWithoutAKeyAreLeftOut) {
               Contains(Key("keyless", "id", "5")));
   database_.Run("alter table keyless replica identity full");
   database_.Run("update keyless set id = 6; delete from keyless");
+  database_.Run(
+      "create table loose (id bigint primary key deferrable); insert into loose values (1)");
+  EXPECT_TRUE(PreparePublication(database_.dsn()).ok());
+  database_.Run("update loose set id = 2");
 }
 
 TEST(ReplicationCheckTest, SaysWhatIsMissing) {
