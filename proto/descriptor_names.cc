@@ -1,11 +1,18 @@
 #include "proto/descriptor_names.h"
 
+#include <set>
+
 #include "google/protobuf/descriptor.pb.h"
 #include "proto/descriptor_set.h"
 
 namespace twi {
+namespace {
 
-std::vector<const google::protobuf::ServiceDescriptor*> DataServices() {
+const std::set<std::string> kByHand = {"CacheService"};
+
+}  // namespace
+
+std::vector<const google::protobuf::ServiceDescriptor*> AllServices() {
   google::protobuf::FileDescriptorSet set;
   const std::string_view bytes = DescriptorSet();
   set.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
@@ -18,6 +25,12 @@ std::vector<const google::protobuf::ServiceDescriptor*> DataServices() {
       services.push_back(descriptor->service(i));
     }
   }
+  return services;
+}
+
+std::vector<const google::protobuf::ServiceDescriptor*> DataServices() {
+  auto services = AllServices();
+  std::erase_if(services, [](const auto* service) { return kByHand.contains(service->name()); });
   return services;
 }
 

@@ -8,6 +8,8 @@
 namespace twi {
 
 /// The services of package twi.data.v1, by file and place.
+std::vector<const google::protobuf::ServiceDescriptor*> AllServices();
+/// Those whose methods are operations: all but what is written by hand in server/services/.
 std::vector<const google::protobuf::ServiceDescriptor*> DataServices();
 
 /// `twi/data/v1/quotes.proto` -> `quotes`: what pairs a service with its repository.

@@ -52,8 +52,10 @@ std::vector<std::string> FormProblems(const Stanza& stanza, const MethodDescript
                                     analysis.locks ? "locks rows" : "writes",
                                     ": take the option from the rpc, or the effect from the SQL"));
   }
-  if (!declared_read && method.options().HasExtension(twi::data::v1::cache)) {
-    problems.emplace_back("has a cache policy and is not declared NO_SIDE_EFFECTS");
+  const bool streams = method.client_streaming() || method.server_streaming();
+  if (method.options().HasExtension(twi::data::v1::cache) && (!declared_read || streams)) {
+    problems.emplace_back(streams ? "has a cache policy and streams: only one answer is kept"
+                                  : "has a cache policy and is not declared NO_SIDE_EFFECTS");
   }
   if (!stanza.page.empty() && !declared_read) {
     problems.emplace_back("lists pages and is not declared NO_SIDE_EFFECTS");

@@ -112,6 +112,15 @@ std::shared_ptr<const sql::Dependencies> Caching::DependenciesOf(const Operation
   return found != found_.end() && found_for_ == generation ? found->second : nullptr;
 }
 
+std::vector<sql::TableDependency> Caching::Tables() const {
+  std::lock_guard lock(mutex_);
+  std::vector<sql::TableDependency> tables;
+  for (const auto& [operation, dependencies] : found_) {
+    tables.insert(tables.end(), dependencies->tables.begin(), dependencies->tables.end());
+  }
+  return tables;
+}
+
 Caching::Fill Caching::Begin(const Operation& operation,
                              const google::protobuf::Message& request) const {
   Fill fill;

@@ -63,6 +63,9 @@ class Caching {
   std::shared_ptr<const sql::Dependencies> DependenciesOf(
       const repositories::Operation& operation) const;
 
+  /// Tables that operations depend on, one for each operation that does; as was known last.
+  std::vector<sql::TableDependency> Tables() const;
+
   /// What a read must note before its statement is run, and what is kept of it afterwards.
   struct Fill {
     sql::BootClock::time_point began;

@@ -50,7 +50,7 @@ int CheckCommand(const Configuration& configuration, std::ostream& out, std::ost
   Print("problem", loaded->problems, err);
   Print("warning", loaded->warnings, err);
   bool rules_fit = true;
-  for (const auto* service : DataServices()) {
+  for (const auto* service : AllServices()) {
     for (int i = 0; i < service->method_count(); ++i) {
       const Validator validator = Validator::Make(service->method(i)->input_type());
       for (const std::string& problem : validator.problems()) {

@@ -21,6 +21,7 @@
 #include "server/metrics.h"
 #include "server/pipeline.h"
 #include "server/server.h"
+#include "server/services/cache.h"
 #include "server/services/health.h"
 #include "server/services/reflection.h"
 #include "server/version.h"
@@ -126,7 +127,7 @@ std::unique_ptr<repositories::Catalog> LoadCatalog(const std::string& dsn) {
 std::vector<std::string> ServiceNames() {
   std::vector<std::string> names = {"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
                                     "grpc.reflection.v1alpha.ServerReflection"};
-  for (const auto* service : DataServices()) names.push_back(service->full_name());
+  for (const auto* service : AllServices()) names.push_back(service->full_name());
   return names;
 }
 
@@ -236,12 +237,13 @@ int Serve(const Configuration& configuration) {
   HealthService health(ServiceNames());
   const auto reflection = MakeReflectionV1(ServiceNames());
   const auto reflection_alpha = MakeReflectionV1Alpha(ServiceNames());
+  CacheService cache(caching.get(), catalog.get());
   Pipeline::Options options;
   options.default_deadline = absl::ToChronoMilliseconds(configuration.default_deadline);
   options.message_limit = static_cast<size_t>(configuration.max_message_bytes);
   options.slow_query = absl::ToChronoMilliseconds(configuration.slow_query);
   Pipeline pipeline(options, catalog.get(), &pool, caching.get(),
-                    {&health, reflection.get(), reflection_alpha.get()}, &metrics);
+                    {&health, reflection.get(), reflection_alpha.get(), &cache}, &metrics);
   for (const std::string& problem : pipeline.problems()) {
     Log(LogLevel::kError, "rule problem", {{"problem", problem}});
   }

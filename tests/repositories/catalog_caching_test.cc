@@ -67,6 +67,10 @@ select count(*) as value from pg_class c where c.oid = :id::bigint;
 
 -- name: Locks
 select t.value from t where t.id = :id for share;
+
+-- name: Streams
+-- page: t.id
+select t.value, t.id from t where t.id > :id and :page.after order by t.id limit :page.size;
 )";
 
 constexpr char kProblems[] = R"(
@@ -81,6 +85,7 @@ constexpr char kProblems[] = R"(
 35: LocksBelow: has a cache policy, but locked() cannot be looked into: take the policy from the rpc, or this from the SQL
 38: OfTheSystem: has a cache policy, but pg_class is of the system catalog: take the policy from the rpc, or this from the SQL
 41: Locks: is declared NO_SIDE_EFFECTS and locks rows: take the option from the rpc, or the effect from the SQL
+44: Streams: has a cache policy and streams: only one answer is kept
 )";
 
 TEST(CatalogCachingTest, EveryMistakeIsToldAtOnceWithItsPlace) {

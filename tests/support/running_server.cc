@@ -57,6 +57,8 @@ RunningServer::RunningServer(
                                                  *catalog_);
     caching_->Follow();
   }
+  cache_ = std::make_unique<server::CacheService>(caching_.get(), catalog_.get());
+  all.push_back(cache_.get());
   pipeline_ = std::make_unique<server::Pipeline>(options, catalog_.get(), pool_.get(),
                                                  caching_.get(), all, &metrics_);
   server_ = OrDie(server::Server::Start("127.0.0.1:0", 1, pipeline_.get()));

@@ -14,6 +14,7 @@
 #include "server/metrics.h"
 #include "server/pipeline.h"
 #include "server/server.h"
+#include "server/services/cache.h"
 #include "server/services/health.h"
 #include "sql/pool.h"
 #include "tests/support/database.h"
@@ -60,6 +61,7 @@ class RunningServer {
   std::unique_ptr<server::HealthService> health_;
   std::unique_ptr<server::Service> reflection_;
   std::unique_ptr<server::Caching> caching_;
+  std::unique_ptr<server::Service> cache_;
   std::unique_ptr<server::Pipeline> pipeline_;
   std::unique_ptr<server::Server> server_;
   std::unique_ptr<grpc::GenericStub> stub_;
