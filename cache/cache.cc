@@ -34,20 +34,52 @@ std::shared_ptr<const Entry> Cache::Find(const Key& key, BootClock::time_point s
   if (found == shard.by_key.end()) return nullptr;
   const Order::iterator place = found->second;
   const Entry& entry = *place->entry;
-  if (entry.expires <= now) {
-    evictions_.fetch_add(1, kRelaxed);
-    Drop(shard, place);
-    return nullptr;
-  }
-  if (entry.coherent && !coherence_.Right(entry.basis)) {
-    invalidations_.fetch_add(1, kRelaxed);
+  if (const auto why = Spent(entry, now)) {
+    Count(*why);
     Drop(shard, place);
     return nullptr;
   }
   if (entry.began < since && !(entry.coherent && current)) return nullptr;
   place->used = now;
+  StepOver(shard, place);
   shard.order.splice(shard.order.begin(), shard.order, place);
   return place->entry;
+}
+
+std::optional<Event> Cache::Spent(const Entry& entry, BootClock::time_point now) const {
+  if (entry.expires <= now) return Event::kExpired;
+  if (!entry.coherent || coherence_.Right(entry.basis)) return std::nullopt;
+  return entry.basis.generation == coherence_.generation() ? Event::kChanged : Event::kGeneration;
+}
+
+bool Cache::Holds(const Key& key) {
+  Shard& shard = ShardOf(key);
+  std::lock_guard lock(shard.mutex);
+  return shard.by_key.contains(key);
+}
+
+void Cache::Sweep() {
+  const BootClock::time_point now = BootClock::now();
+  for (Shard& shard : shards_) {
+    std::lock_guard lock(shard.mutex);
+    for (int i = 0; i < kSwept && !shard.order.empty(); ++i) {
+      if (shard.next == shard.order.end()) {
+        if (i > 0) break;
+        --shard.next;
+      }
+      const Order::iterator place = shard.next;
+      StepOver(shard, place);
+      if (const auto why = Spent(*place->entry, now)) {
+        Count(*why);
+        Drop(shard, place);
+      }
+    }
+  }
+}
+
+void Cache::StepOver(Shard& shard, Order::iterator place) {
+  if (shard.next != place) return;
+  shard.next = place == shard.order.begin() ? shard.order.end() : std::prev(place);
 }
 
 void Cache::Keep(Entry entry, BootClock::duration ttl) {
@@ -77,6 +109,7 @@ void Cache::Drop(Shard& shard, Order::iterator place) {
   const Entry& entry = *place->entry;
   entries_.fetch_sub(1, kRelaxed);
   bytes_.fetch_sub(entry.size(), kRelaxed);
+  StepOver(shard, place);
   shard.by_key.erase(Key{entry.operation, entry.request});
   shard.order.erase(place);
 }
@@ -93,28 +126,30 @@ void Cache::GiveUpOne() {
   if (oldest == nullptr) return;
   std::lock_guard lock(oldest->mutex);
   if (oldest->order.empty()) return;
-  evictions_.fetch_add(1, kRelaxed);
+  Count(Event::kCrowdedOut);
   Drop(*oldest, std::prev(oldest->order.end()));
 }
 
 Statistics Cache::statistics() const {
+  const auto since = [this](Event event) {
+    return count(event) - before_[static_cast<size_t>(event)].load(kRelaxed);
+  };
   Statistics numbers;
-  numbers.hits = hits_.load(kRelaxed);
-  numbers.misses = misses_.load(kRelaxed);
+  numbers.hits = since(Event::kHit);
+  numbers.misses = since(Event::kMiss);
   numbers.total_requests = numbers.hits + numbers.misses;
   if (numbers.total_requests > 0) {
     numbers.hit_rate =
         100.0 * static_cast<double>(numbers.hits) / static_cast<double>(numbers.total_requests);
   }
-  numbers.evictions = evictions_.load(kRelaxed);
-  numbers.invalidations = invalidations_.load(kRelaxed);
+  numbers.evictions = since(Event::kExpired) + since(Event::kCrowdedOut);
+  numbers.invalidations =
+      since(Event::kChanged) + since(Event::kGeneration) + since(Event::kByHand);
   return numbers;
 }
 
 void Cache::ResetStatistics() {
-  for (std::atomic<uint64_t>* number : {&hits_, &misses_, &evictions_, &invalidations_}) {
-    number->store(0, kRelaxed);
-  }
+  for (size_t i = 0; i < counts_.size(); ++i) before_[i].store(counts_[i].load(kRelaxed), kRelaxed);
 }
 
 size_t Cache::Forget(const std::function<bool(const Entry&)>& matches) {
@@ -130,7 +165,7 @@ size_t Cache::Forget(const std::function<bool(const Entry&)>& matches) {
       place = next;
     }
   }
-  invalidations_.fetch_add(count, kRelaxed);
+  Count(Event::kByHand, count);
   return count;
 }
 

@@ -7,6 +7,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -49,13 +50,25 @@ struct Entry {
   size_t size() const;
 };
 
+/// What happens to answers.
+enum class Event : size_t {
+  kHit,
+  kMiss,
+  kExpired,     ///< Given up because its time was over.
+  kCrowdedOut,  ///< For want of room.
+  kChanged,     ///< Because what it depended on changed.
+  kGeneration,  ///< Because a new generation began.
+  kByHand,      ///< Because somebody said so.
+  kEvents,
+};
+
 /// The seed's six, `hit_rate` in percent. A join is a hit, a bypass is not counted.
 struct Statistics {
   uint64_t hits = 0;
   uint64_t misses = 0;
   double hit_rate = 0;
-  uint64_t evictions = 0;      ///< For want of room, or because their time was over.
-  uint64_t invalidations = 0;  ///< Because what they depend on changed, or by hand.
+  uint64_t evictions = 0;      ///< Expired and crowded out.
+  uint64_t invalidations = 0;  ///< All others that were given up.
   uint64_t total_requests = 0;
 };
 
@@ -78,10 +91,23 @@ class Cache {
   /// when one alone is too large. REQUIRES: it may be kept.
   void Keep(Entry entry, BootClock::duration ttl);
 
-  void CountHit() { hits_.fetch_add(1, std::memory_order_relaxed); }
-  void CountMiss() { misses_.fetch_add(1, std::memory_order_relaxed); }
+  /// Whether there is an answer, be it right or not.
+  bool Holds(const Key& key);
+
+  void Count(Event event, uint64_t times = 1) {
+    counts_[static_cast<size_t>(event)].fetch_add(times, std::memory_order_relaxed);
+  }
+  /// Since the beginning.
+  uint64_t count(Event event) const {
+    return counts_[static_cast<size_t>(event)].load(std::memory_order_relaxed);
+  }
+  /// Since ResetStatistics.
   Statistics statistics() const;
   void ResetStatistics();
+
+  /// Looks at a few answers, those least recently used first and the next ones each time, and gives
+  /// up those that are expired or wrong, which nobody may ask for any more.
+  void Sweep();
 
   /// Forgets what `matches`; how many there were.
   size_t Forget(const std::function<bool(const Entry&)>& matches);
@@ -99,16 +125,23 @@ class Cache {
   struct Shard {
     std::mutex mutex;
     Order order;  ///< What is used is moved to the front.
+    /// What Sweep looks at next, from the back to the front; the end is the back.
+    Order::iterator next = order.end();
     absl::flat_hash_map<Key, Order::iterator> by_key;
   };
 
   static constexpr size_t kShards = 16;
   // One answer may take a sixteenth of all room.
   static constexpr size_t kLargest = 16;
+  // Of a shard at a time: readers wait so long.
+  static constexpr int kSwept = 64;
 
   Shard& ShardOf(const Key& key) { return shards_[absl::HashOf(key) % kShards]; }
-  /// REQUIRES: the caller holds the shard's mutex.
+  /// Why an entry is of use to nobody any more; nothing when it may be.
+  std::optional<Event> Spent(const Entry& entry, BootClock::time_point now) const;
+  // REQUIRES, of both: the caller holds the shard's mutex.
   void Drop(Shard& shard, Order::iterator place);
+  static void StepOver(Shard& shard, Order::iterator place);
   /// Gives up the least recently used of all.
   void GiveUpOne();
 
@@ -117,10 +150,9 @@ class Cache {
   std::array<Shard, kShards> shards_;
   std::atomic<size_t> entries_{0};
   std::atomic<size_t> bytes_{0};
-  std::atomic<uint64_t> hits_{0};
-  std::atomic<uint64_t> misses_{0};
-  std::atomic<uint64_t> evictions_{0};
-  std::atomic<uint64_t> invalidations_{0};
+  using Counts = std::array<std::atomic<uint64_t>, static_cast<size_t>(Event::kEvents)>;
+  Counts counts_{};
+  Counts before_{};  ///< The counts at ResetStatistics.
 };
 
 }  // namespace twi::cache

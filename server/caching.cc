@@ -10,11 +10,20 @@ namespace twi::server {
 using repositories::Operation;
 using sql::BootClock;
 
+namespace {
+
+constexpr std::chrono::milliseconds kTick{100};
+// When the database cannot be asked.
+constexpr std::chrono::milliseconds kRetry{1000};
+
+}  // namespace
+
 Caching::Caching(Options options, const repositories::Catalog& catalog)
     : options_(std::move(options)), cache_(options_.cache, &coherence_) {
   for (const auto& operation : catalog.operations()) {
     if (operation->ttl() > absl::ZeroDuration()) operations_.push_back(operation.get());
   }
+  thread_ = std::thread([this] { Tend(); });
 }
 
 Caching::~Caching() {
@@ -25,7 +34,7 @@ Caching::~Caching() {
     stopping_ = true;
   }
   changed_.notify_all();
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
 }
 
 void Caching::Follow() {
@@ -34,38 +43,44 @@ void Caching::Follow() {
                         std::string(status.message()));
   }
   coherence_.OnNewGeneration([this] { changed_.notify_all(); });
-  thread_ = std::thread([this] { KeepDependencies(); });
+  {
+    std::lock_guard lock(mutex_);
+    following_ = true;
+  }
   source_ = std::make_unique<sql::Replication>(
       sql::Replication::Options{.dsn = options_.dsn, .log = options_.log}, &coherence_);
   coherence_.SetSource(source_.get());
 }
 
-void Caching::KeepDependencies() {
+void Caching::Tend() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    const uint64_t generation = coherence_.generation();
+    const bool unknown = following_ && found_for_ != generation;
+    if (unknown && FindDependencies(lock, generation)) continue;
+    // Notified without the lock: looks again now and then.
+    changed_.wait_for(lock, unknown ? kRetry : kTick);
+    lock.unlock();
+    cache_.Sweep();
+    lock.lock();
+  }
+}
+
+bool Caching::FindDependencies(std::unique_lock<std::mutex>& lock, uint64_t generation) {
   std::vector<std::string> statements;
   for (const Operation* operation : operations_) {
     statements.emplace_back(operation->statement().text);
   }
-  std::unique_lock lock(mutex_);
-  while (!stopping_) {
-    const uint64_t generation = coherence_.generation();
-    if (found_for_ == generation) {
-      // Notified without the lock: looks again now and then.
-      changed_.wait_for(lock, std::chrono::milliseconds(100));
-      continue;
-    }
-    lock.unlock();
-    auto all = sql::FindDependencies(options_.dsn, statements);
-    lock.lock();
-    if (!all.ok()) {
-      changed_.wait_for(lock, std::chrono::seconds(1));
-      continue;
-    }
-    found_.clear();
-    for (size_t i = 0; i < operations_.size(); ++i) {
-      found_[operations_[i]] = std::make_shared<const sql::Dependencies>((*all)[i]);
-    }
-    found_for_ = generation;
+  lock.unlock();
+  auto all = sql::FindDependencies(options_.dsn, statements);
+  lock.lock();
+  if (!all.ok()) return false;
+  found_.clear();
+  for (size_t i = 0; i < operations_.size(); ++i) {
+    found_[operations_[i]] = std::make_shared<const sql::Dependencies>(std::move((*all)[i]));
   }
+  found_for_ = generation;
+  return true;
 }
 
 std::string Caching::Token() const {

@@ -103,8 +103,11 @@ class Caching {
   /// As of a generation.
   std::shared_ptr<const sql::Dependencies> DependenciesOf(const repositories::Operation& operation,
                                                           uint64_t generation) const;
-  /// Finds out anew what operations depend on, whenever the schema may have changed.
-  void KeepDependencies();
+  /// Until the end: sweeps the cache, and finds out anew what operations depend on whenever the
+  /// schema may have changed.
+  void Tend();
+  /// False when the database cannot be asked. The lock is given up meanwhile.
+  bool FindDependencies(std::unique_lock<std::mutex>& lock, uint64_t generation);
 
   const Options options_;
   std::vector<const repositories::Operation*> operations_;
@@ -116,6 +119,7 @@ class Caching {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   // All guarded by mutex_:
+  bool following_ = false;
   uint64_t found_for_ = 0;  ///< The generation.
   Found found_;
   bool stopping_ = false;

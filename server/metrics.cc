@@ -65,6 +65,24 @@ const std::vector<Description> kTable = {
      MetricType::Counter,
      {"operation", "class"},
      "Statements that failed, by class of SQLSTATE."},
+    {"twi_data_cache_requests_total",
+     MetricType::Counter,
+     {"operation", "result", "reason"},
+     "Reads whose answers may be kept, by where the answer came from and why."},
+    {"twi_data_cache_entries", MetricType::Gauge, {}, "Answers that are kept."},
+    {"twi_data_cache_bytes", MetricType::Gauge, {}, "Bytes that kept answers take."},
+    {"twi_data_cache_evictions_total",
+     MetricType::Counter,
+     {"reason"},
+     "Answers given up that were right: their time was over, or their room was needed."},
+    {"twi_data_cache_invalidations_total",
+     MetricType::Counter,
+     {"source"},
+     "Answers given up as wrong: by a change, by a new schema or stream of changes, or by hand."},
+    {"twi_data_cache_lag_seconds",
+     MetricType::Gauge,
+     {},
+     "How old what is known of the database's changes is; absent while they are not told."},
     {"twi_data_db_pool_connections", MetricType::Gauge, {"state"}, "Connections to the database."},
     {"twi_data_db_pool_max", MetricType::Gauge, {}, "Connections that may be open."},
     {"twi_data_db_pool_waiters", MetricType::Gauge, {}, "Callers that wait for a connection."},
@@ -138,6 +156,15 @@ constexpr std::array<std::pair<std::string_view, const char*>, 11> kErrorClasses
      {"55", "object_state"},
      {"57", "intervention"},
      {"", "other"}}};
+
+// CacheResult by number: its result and reason.
+constexpr std::array<std::pair<const char*, const char*>, 7> kResults = {{{"hit", "fresh"},
+                                                                          {"hit", "stale"},
+                                                                          {"join", "flight"},
+                                                                          {"miss", "absent"},
+                                                                          {"miss", "too_old"},
+                                                                          {"bypass", "asked"},
+                                                                          {"bypass", "untold"}}};
 
 size_t ErrorClass(std::string_view sqlstate) {
   if (sqlstate.empty()) sqlstate = "08";
@@ -219,6 +246,16 @@ class Readings {
                                                       {"shutdown", pool.closed_shutdown}});
   }
 
+  void Add(const CacheReading& cache) {
+    Add("twi_data_cache_entries", cache.entries);
+    Add("twi_data_cache_bytes", cache.bytes);
+    Add("twi_data_cache_evictions_total",
+        {{"expired", cache.expired}, {"crowded_out", cache.crowded_out}});
+    Add("twi_data_cache_invalidations_total",
+        {{"change", cache.changed}, {"generation", cache.generation}, {"hand", cache.by_hand}});
+    if (cache.lag) Add("twi_data_cache_lag_seconds", *cache.lag);
+  }
+
   void Add(const ProcessNumbers& process) {
     Add("process_cpu_seconds_total", process.cpu_seconds);
     Add("process_start_time_seconds", process.start_time);
@@ -277,15 +314,25 @@ void MethodMetrics::Handled(absl::StatusCode code, double seconds) {
   in_flight_.Decrement();
 }
 
-OperationMetrics::OperationMetrics(Registry* registry, const std::string& operation)
+const char* NameOf(CacheResult result) { return kResults[static_cast<size_t>(result)].first; }
+
+OperationMetrics::OperationMetrics(Registry* registry, const std::string& operation, bool cached)
     : batch_seconds_(Histogram(registry, "twi_data_db_query_seconds", {operation, "batch"})),
       solo_seconds_(Histogram(registry, "twi_data_db_query_seconds", {operation, "solo"})),
-      errors_(kErrorClasses.size(), [=](size_t i) -> prometheus::Counter& {
-        return Counter(registry, "twi_data_db_query_errors_total",
-                       {operation, kErrorClasses[i].second});
+      errors_(kErrorClasses.size(),
+              [=](size_t i) -> prometheus::Counter& {
+                return Counter(registry, "twi_data_db_query_errors_total",
+                               {operation, kErrorClasses[i].second});
+              }),
+      reads_(kResults.size(), [=](size_t i) -> prometheus::Counter& {
+        return Counter(registry, "twi_data_cache_requests_total",
+                       {operation, kResults[i].first, kResults[i].second});
       }) {
   // The class that alerts ask for; the others appear with their first error.
   errors_.At(ErrorClass(""));
+  for (CacheResult usual : {CacheResult::kHit, CacheResult::kAbsent}) {
+    if (cached) reads_.At(static_cast<size_t>(usual));
+  }
 }
 
 void OperationMetrics::Ran(RunMode mode, double seconds) {
@@ -313,14 +360,20 @@ MethodMetrics* Metrics::ForMethod(const std::string& service, const std::string&
       .get();
 }
 
-OperationMetrics* Metrics::ForOperation(const std::string& name) {
+OperationMetrics* Metrics::ForOperation(const std::string& name, bool cached) {
   std::lock_guard lock(mutex_);
-  return operations_.emplace_back(std::make_unique<OperationMetrics>(&registry_, name)).get();
+  return operations_.emplace_back(std::make_unique<OperationMetrics>(&registry_, name, cached))
+      .get();
 }
 
 void Metrics::SetPool(std::function<PoolReading()> pool) {
   std::lock_guard lock(mutex_);
   pool_ = std::move(pool);
+}
+
+void Metrics::SetCache(std::function<CacheReading()> cache) {
+  std::lock_guard lock(mutex_);
+  cache_ = std::move(cache);
 }
 
 void Metrics::SetSchemaVersion(int version) { schema_version_.Set(version); }
@@ -330,6 +383,7 @@ std::string Metrics::Page() const {
   {
     std::lock_guard lock(mutex_);
     if (pool_) readings.Add(pool_());
+    if (cache_) readings.Add(cache_());
   }
   if (const std::optional<ProcessNumbers> process = ReadProcess()) readings.Add(*process);
 

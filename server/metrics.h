@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -59,20 +60,37 @@ class MethodMetrics {
 /// How a statement travelled: with others under one Sync, or alone, when its time is its own.
 enum class RunMode { kBatch, kSolo };
 
-/// The numbers of one operation's statement. Thread-safe; counting looks nothing up.
+/// How a read whose answers may be kept came by its answer.
+enum class CacheResult {
+  kHit,
+  kStale,     ///< A hit of somebody who asked for staleness.
+  kJoin,      ///< Another's statement.
+  kAbsent,    ///< A miss: there was no answer that is right.
+  kTooOld,    ///< A miss: there was one, less recent than asked for.
+  kBypassed,  ///< Asked to.
+  kUntold,    ///< Had to: the database's changes are not told.
+};
+/// `hit`, `join`, `miss` or `bypass`.
+const char* NameOf(CacheResult result);
+
+/// The numbers of one operation: of its statement, and of its answers in the cache. Thread-safe;
+/// counting looks nothing up.
 class OperationMetrics {
  public:
-  OperationMetrics(prometheus::Registry* registry, const std::string& operation);
+  /// `cached`: its answers may be kept.
+  OperationMetrics(prometheus::Registry* registry, const std::string& operation, bool cached);
 
   /// A run that gave an answer. In a batch `seconds` is the time of the batch.
   void Ran(RunMode mode, double seconds);
   /// A run that failed; `sqlstate` is "" when the connection broke.
   void Failed(std::string_view sqlstate);
+  void Read(CacheResult result) { reads_.At(static_cast<size_t>(result)).Increment(); }
 
  private:
   prometheus::Histogram& batch_seconds_;
   prometheus::Histogram& solo_seconds_;
   CounterSet errors_;  ///< By class of SQLSTATE.
+  CounterSet reads_;   ///< By CacheResult.
 };
 
 /// What the pool of connections says of itself when asked.
@@ -90,6 +108,20 @@ struct PoolReading {
   double closed_reset = 0;
   double closed_broken = 0;
   double closed_shutdown = 0;
+};
+
+/// What the cache says of itself when asked.
+struct CacheReading {
+  double entries = 0;
+  double bytes = 0;
+  /// How old what is known of the database's changes is; nothing when they are not told.
+  std::optional<double> lag;
+  /// Answers given up since the start.
+  double expired = 0;
+  double crowded_out = 0;
+  double changed = 0;
+  double generation = 0;
+  double by_hand = 0;
 };
 
 /// Everything that the service tells Prometheus. What there is stands in one table in metrics.cc.
@@ -118,11 +150,14 @@ class Metrics {
   void Overran(double seconds) { overrun_seconds_.Observe(seconds); }
 
   /// The numbers of an operation (`QuotesService/GetQuote`); as ForMethod.
-  OperationMetrics* ForOperation(const std::string& name);
+  OperationMetrics* ForOperation(const std::string& name, bool cached = false);
 
   /// The pool to ask at each scrape, which must not block for long; until set, pool metrics are
   /// absent. When SetPool(nullptr) returns, the last one is not in use any more.
   void SetPool(std::function<PoolReading()> pool);
+
+  /// The cache to ask at each scrape; as SetPool.
+  void SetCache(std::function<CacheReading()> cache);
 
   /// The number of the last migration that the database has.
   void SetSchemaVersion(int version);
@@ -141,6 +176,7 @@ class Metrics {
   std::vector<std::unique_ptr<OperationMetrics>> operations_;
   MethodMetrics* unknown_method_;
   std::function<PoolReading()> pool_;
+  std::function<CacheReading()> cache_;
 };
 
 }  // namespace twi::server

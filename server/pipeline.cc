@@ -43,6 +43,10 @@ absl::Status Unknown(const Call& call) {
                     absl::StrCat("there is no method ", absl::CHexEscape(call.path())));
 }
 
+CacheResult HitOf(const Caching::Wish& wish) {
+  return wish.freshness.mode == Freshness::Mode::kStale ? CacheResult::kStale : CacheResult::kHit;
+}
+
 absl::Status TooMany() {
   return sql::Error(absl::StatusCode::kResourceExhausted, "OVERLOADED",
                     "the server has too many calls");
@@ -60,7 +64,7 @@ Pipeline::Pipeline(const Options& options, const repositories::Catalog* catalog,
     Method& method = Add(*operation->method());
     method.operation = operation.get();
     method.cached = caching != nullptr && operation->ttl() > absl::ZeroDuration();
-    method.operation_metrics = metrics->ForOperation(method.name);
+    method.operation_metrics = metrics->ForOperation(method.name, method.cached);
   }
   for (Service* service : services) {
     for (int i = 0; i < service->descriptor()->method_count(); ++i) {
@@ -187,14 +191,19 @@ bool Pipeline::AnswerKept(Call& call) {
   call.metrics().Started();
   call.metrics().Received();
   if (wish->asked) AddToken(call);
-  Finish(call, Give(call, *entry, "hit"));
+  Finish(call, Give(call, *entry, HitOf(*wish)));
   return true;
 }
 
-absl::Status Pipeline::Give(Call& call, const Caching::Entry& entry, const char* how) {
-  caching_->cache().CountHit();
+void Pipeline::Tell(Call& call, CacheResult result) {
+  call.AddTrailer("x-cache", NameOf(result));
+  call.method()->operation_metrics->Read(result);
+}
+
+absl::Status Pipeline::Give(Call& call, const Caching::Entry& entry, CacheResult how) {
+  caching_->cache().Count(cache::Event::kHit);
   const auto age = sql::BootClock::now() - entry.began;
-  call.AddTrailer("x-cache", how);
+  Tell(call, how);
   call.AddTrailer("x-age-ms", absl::StrCat(age / std::chrono::milliseconds(1)));
   if (entry.answer.status.ok()) call.response() = Buffer(entry.answer.bytes);
   return entry.answer.status;
@@ -217,7 +226,7 @@ Task<absl::Status> Pipeline::Read(Call& call, const Message& request) {
   }
   if (useful) entry = caching_->Find(key, *wish);
   // Join the flight. What its leader keeps is held to what this call asks for, too.
-  const char* how = "hit";
+  CacheResult how = HitOf(*wish);
   cache::Flights::Role role = cache::Flights::Role::kAlone;
   for (int joins = 0; useful && entry == nullptr && joins < kMostJoins; ++joins) {
     Wait flight(call, [&](Wait::Done done) {
@@ -227,7 +236,7 @@ Task<absl::Status> Pipeline::Read(Call& call, const Message& request) {
     co_await flight;
     if (role != cache::Flights::Role::kWaits) break;
     role = cache::Flights::Role::kAlone;
-    how = "join";
+    how = CacheResult::kJoin;
     entry = caching_->Find(key, *wish);
   }
   if (entry != nullptr) {
@@ -249,8 +258,13 @@ Task<absl::Status> Pipeline::Read(Call& call, const Message& request) {
 Task<absl::Status> Pipeline::Fill(Call& call, const Message& request, const cache::Key& key,
                                   const Caching::Wish& wish) {
   const bool useful = caching_->Useful(wish);
-  if (useful) caching_->cache().CountMiss();
-  call.AddTrailer("x-cache", useful ? "miss" : "bypass");
+  if (useful) {
+    caching_->cache().Count(cache::Event::kMiss);
+    Tell(call, caching_->cache().Holds(key) ? CacheResult::kTooOld : CacheResult::kAbsent);
+  } else {
+    const bool asked = wish.freshness.mode == Freshness::Mode::kBypass;
+    Tell(call, asked ? CacheResult::kBypassed : CacheResult::kUntold);
+  }
   const repositories::Operation& operation = *call.method()->operation;
   Caching::Fill fill = caching_->Begin(operation, request);
   std::optional<sql::Snapshot> snapshot;

@@ -78,8 +78,10 @@ class Pipeline {
   /// The same without looking for an answer: runs the statement and keeps what comes of it.
   Task<absl::Status> Fill(Call& call, const google::protobuf::Message& request,
                           const cache::Key& key, const Caching::Wish& wish);
+  /// Tells the caller and the metrics where an answer came from.
+  static void Tell(Call& call, CacheResult result);
   /// Gives a kept answer, and says how the caller came to it.
-  absl::Status Give(Call& call, const Caching::Entry& entry, const char* how);
+  absl::Status Give(Call& call, const Caching::Entry& entry, CacheResult how);
   /// Ends with `status` once all that is visible now is known to the cache.
   Task<absl::Status> Settle(Call& call, absl::Status status);
   /// Gives a caller who named a freshness the token for what he knows now.

@@ -165,6 +165,25 @@ PoolReading ReadPool(const sql::Pool& pool, int max_connections) {
   return reading;
 }
 
+CacheReading ReadCache(Caching& caching) {
+  const auto count = [&](cache::Event event) {
+    return static_cast<double>(caching.cache().count(event));
+  };
+  CacheReading reading;
+  reading.entries = static_cast<double>(caching.cache().entries());
+  reading.bytes = static_cast<double>(caching.cache().bytes());
+  reading.expired = count(cache::Event::kExpired);
+  reading.crowded_out = count(cache::Event::kCrowdedOut);
+  reading.changed = count(cache::Event::kChanged);
+  reading.generation = count(cache::Event::kGeneration);
+  reading.by_hand = count(cache::Event::kByHand);
+  const sql::BootClock::time_point as_of = caching.coherence().current_as_of();
+  if (as_of > sql::BootClock::time_point::min()) {
+    reading.lag = std::chrono::duration<double>(sql::BootClock::now() - as_of).count();
+  }
+  return reading;
+}
+
 /// Makes the libraries log as we do. gRPC and protobuf report what clients do wrong, which the
 /// call's own record tells better: they speak at debug level.
 void TakeOverLogs() {
@@ -232,6 +251,7 @@ int Serve(const Configuration& configuration) {
                          .log = LogEvent},
         *catalog);
     caching->Follow();
+    metrics.SetCache([&caching] { return ReadCache(*caching); });
   }
 
   HealthService health(ServiceNames());
@@ -274,6 +294,7 @@ int Serve(const Configuration& configuration) {
   signals.Wait(configuration.drain_notice);
   (*server)->Shutdown(configuration.shutdown_grace);
   metrics.SetPool(nullptr);
+  metrics.SetCache(nullptr);
   // Answers what still waits for the database, so that every call can end.
   pool.Stop();
   server->reset();

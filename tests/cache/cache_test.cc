@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "sql/big_endian.h"
+
 namespace twi::cache {
 namespace {
 
@@ -111,12 +113,76 @@ TEST_F(CacheTest, WhatIsForgottenCountsAsInvalidated) {
 TEST_F(CacheTest, StatisticsHaveTheGuidesMeanings) {
   Cache cache({}, &coherence_);
   EXPECT_EQ(cache.statistics().hit_rate, 0);
-  for (int i = 0; i < 3; ++i) cache.CountHit();
-  cache.CountMiss();
+  cache.Count(Event::kHit, 3);
+  cache.Count(Event::kMiss);
   EXPECT_EQ(cache.statistics().total_requests, 4U);
   EXPECT_EQ(cache.statistics().hit_rate, 75);
   cache.ResetStatistics();
   EXPECT_EQ(cache.statistics().total_requests, 0U);
+  EXPECT_EQ(cache.count(Event::kHit), 3U) << "what is read as metrics never falls";
+  cache.Count(Event::kHit);
+  EXPECT_EQ(cache.statistics().hits, 1U);
+}
+
+TEST_F(CacheTest, WhatNobodyAsksForIsSweptWhenItIsExpired) {
+  Cache cache({}, &coherence_);
+  constexpr int kAnswers = 1000;
+  for (int i = 0; i < kAnswers; ++i) {
+    Keep(cache, std::to_string(i), "answer", i % 2 == 0 ? BootClock::duration(0) : hours(1));
+  }
+  ASSERT_EQ(cache.entries(), 1U * kAnswers);
+  // Reading moves answers under the sweep, which must lose none and not stop.
+  for (int i = 0; cache.entries() > kAnswers / 2 && i < kAnswers; ++i) {
+    cache.Sweep();
+    EXPECT_EQ(Find(cache, std::to_string(2 * i % kAnswers + 1)), "answer");
+  }
+  EXPECT_EQ(cache.entries(), kAnswers / 2U);
+  EXPECT_EQ(cache.count(Event::kExpired), kAnswers / 2U);
+  for (int i = 0; i < kAnswers; ++i) cache.Sweep();
+  EXPECT_EQ(cache.entries(), kAnswers / 2U);
+}
+
+TEST_F(CacheTest, ASweepLooksAtAFewOnly) {
+  Cache cache({.entries = 1'000'000}, &coherence_);
+  constexpr int kAnswers = 10'000;
+  for (int i = 0; i < kAnswers; ++i) {
+    Keep(cache, std::to_string(i), "answer", BootClock::duration(0));
+  }
+  cache.Sweep();
+  EXPECT_EQ(cache.entries(), kAnswers - 16U * 64);
+}
+
+TEST_F(CacheTest, WhatIsWrongIsSweptAndSaysWhy) {
+  Cache cache({}, &coherence_);
+  sql::ChangeListener& listener = coherence_;
+  listener.OnOpen(100);
+  const auto keep = [&](const std::string& request, sql::Oid table) {
+    Entry entry;
+    entry.operation = this;
+    entry.request = request;
+    entry.coherent = true;
+    entry.basis.generation = coherence_.generation();
+    std::string snapshot(4, '\0');
+    for (int i = 0; i < 2; ++i) sql::AppendBigEndian(150, &snapshot);
+    entry.basis.snapshot = *sql::Snapshot::Read(snapshot);
+    entry.basis.dependences.push_back({TableTag(table)});
+    ASSERT_TRUE(coherence_.Admits(&entry.basis));
+    cache.Keep(std::move(entry), hours(1));
+  };
+  keep("a", 1);
+  keep("b", 2);
+  sql::Changes changes;
+  changes.transaction = 200;
+  changes.tables[1].AddAll();
+  listener.OnCommit(changes);
+  cache.Sweep();
+  EXPECT_EQ(cache.entries(), 1U);
+  EXPECT_EQ(cache.count(Event::kChanged), 1U);
+  listener.OnSchemaChange();
+  cache.Sweep();
+  EXPECT_EQ(cache.entries(), 0U);
+  EXPECT_EQ(cache.count(Event::kGeneration), 1U);
+  EXPECT_EQ(cache.statistics().invalidations, 2U);
 }
 
 }  // namespace

@@ -73,6 +73,35 @@ TEST_F(CachingTest, ATokenOfAWriteIsGoodForAnyRead) {
   EXPECT_EQ(Read("Get", 8, "session=ffffffffffffff").cache, "miss");
 }
 
+TEST_F(CachingTest, ReadsAreCountedByWhereTheirAnswersCameFrom) {
+  const auto count = [](const std::string& result, const std::string& reason) {
+    const std::string page = served->metrics().Page();
+    const std::string series =
+        absl::StrCat(R"(twi_data_cache_requests_total{operation="CachingService/Get",reason=")",
+                     reason, R"(",result=")", result, R"("} )");
+    const size_t at = page.find(series);
+    return at == page.npos ? 0 : std::stoi(page.substr(at + series.size()));
+  };
+  const int hits = count("hit", "fresh");
+  const int misses = count("miss", "absent");
+  Kept("Get", 9);
+  EXPECT_EQ(count("hit", "fresh"), hits + 1);
+  EXPECT_GT(count("miss", "absent"), misses);
+  EXPECT_EQ(Read("Get", 9, "stale=60").cache, "hit");
+  EXPECT_EQ(count("hit", "stale"), 1);
+  EXPECT_EQ(Read("Get", 9, "bypass").cache, "bypass");
+  EXPECT_EQ(count("bypass", "asked"), 1);
+  EXPECT_EQ(Read("Get", 9, "session=ffffffffffffff").cache, "miss");
+  EXPECT_EQ(count("miss", "too_old"), 1);
+}
+
+TEST_F(CachingTest, WhatNobodyAsksForIsGivenUpInTheBackground) {
+  Kept("Get", 21);
+  EXPECT_EQ(served->caching()->cache().entries(), 1U);
+  Run("update number set value = 0 where id = 21");
+  Until([] { return served->caching()->cache().entries() == 0; });
+}
+
 TEST_F(CachingTest, AWrongFreshnessIsRefused) {
   for (const char* wrong : {"fresh", "stale=", "stale=-1", "stale=x", "session=", "session=xyz",
                             "strict ", "stale=99999999"}) {

@@ -94,8 +94,9 @@ class FullMetricsTest : public MetricsTest {
  protected:
   FullMetricsTest() {
     metrics_.ForMethod("twi.data.v1.QuotesService", "GetQuote", MethodType::kUnary);
-    metrics_.ForOperation("QuotesService/GetQuote");
+    metrics_.ForOperation("QuotesService/GetQuote", /*cached=*/true);
     metrics_.SetPool([] { return PoolReading(); });
+    metrics_.SetCache([] { return CacheReading{.lag = 0}; });
   }
 };
 
@@ -144,6 +145,7 @@ TEST_F(FullMetricsTest, ServicesAloneDecideHowManySeriesThereAre) {
       metrics_.unknown_method()->Started();
       metrics_.unknown_method()->Handled(absl::StatusCode::kUnimplemented, 0.1);
       operation->Failed(absl::StrCat(i % 10, i / 10 % 10, "000"));
+      operation->Read(static_cast<CacheResult>(i % 7));
     }
   };
   everything(0, 100);
@@ -247,6 +249,38 @@ TEST_F(MetricsTest, UnknownMethodsAreOneSeries) {
                   R"(grpc_server_handled_total{grpc_code="Unimplemented",grpc_method="unknown",)"
                   R"(grpc_service="unknown",grpc_type="bidi_stream"})"),
             1);
+}
+
+TEST_F(MetricsTest, CountsReadsByWhereTheirAnswersCameFrom) {
+  OperationMetrics* operation = metrics_.ForOperation("S/M", /*cached=*/true);
+  const auto count = [&](absl::string_view reason, absl::string_view result) {
+    return Value(metrics_, absl::StrCat(R"(twi_data_cache_requests_total{operation="S/M",reason=")",
+                                        reason, R"(",result=")", result, R"("})"));
+  };
+  EXPECT_EQ(count("fresh", "hit"), 0);
+  EXPECT_EQ(count("absent", "miss"), 0);
+  EXPECT_EQ(count("untold", "bypass"), -1);
+  operation->Read(CacheResult::kUntold);
+  EXPECT_EQ(count("untold", "bypass"), 1);
+  metrics_.ForOperation("S/Write");
+  EXPECT_EQ(Families(metrics_.Page())["twi_data_cache_requests_total"].series, 3);
+}
+
+TEST_F(MetricsTest, AsksTheCacheAtEachScrape) {
+  EXPECT_EQ(Value(metrics_, "twi_data_cache_entries"), -1);
+  CacheReading reading;
+  reading.entries = 3;
+  reading.changed = 4;
+  reading.by_hand = 5;
+  metrics_.SetCache([&] { return reading; });
+  EXPECT_EQ(Value(metrics_, "twi_data_cache_entries"), 3);
+  EXPECT_EQ(Value(metrics_, R"(twi_data_cache_invalidations_total{source="change"})"), 4);
+  EXPECT_EQ(Value(metrics_, R"(twi_data_cache_invalidations_total{source="hand"})"), 5);
+  EXPECT_EQ(Value(metrics_, "twi_data_cache_lag_seconds"), -1) << "no changes are told";
+  reading.lag = 0.25;
+  EXPECT_EQ(Value(metrics_, "twi_data_cache_lag_seconds"), 0.25);
+  metrics_.SetCache(nullptr);
+  EXPECT_EQ(Value(metrics_, "twi_data_cache_entries"), -1);
 }
 
 TEST_F(MetricsTest, CountsStatementsByModeAndClassOfError) {
