@@ -47,8 +47,11 @@ void Caching::Follow() {
     std::lock_guard lock(mutex_);
     following_ = true;
   }
-  source_ = std::make_unique<sql::Replication>(
-      sql::Replication::Options{.dsn = options_.dsn, .log = options_.log}, &coherence_);
+  source_ =
+      options_.source
+          ? options_.source(&coherence_)
+          : std::make_unique<sql::Replication>(
+                sql::Replication::Options{.dsn = options_.dsn, .log = options_.log}, &coherence_);
   coherence_.SetSource(source_.get());
 }
 

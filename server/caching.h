@@ -33,6 +33,8 @@ class Caching {
     /// without it is recent enough.
     std::chrono::milliseconds bound{50};
     Log log = [](std::string_view, std::string_view) {};
+    /// Where changes come from; none: the database's own log.
+    std::function<std::unique_ptr<sql::ChangeSource>(sql::ChangeListener*)> source = {};
   };
 
   /// What a read asks for, with the time it came.

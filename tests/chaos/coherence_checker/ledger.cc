@@ -1,0 +1,44 @@
+#include "tests/chaos/coherence_checker/ledger.h"
+
+namespace twi::checker {
+namespace {
+
+constexpr std::chrono::milliseconds kEvery{2};
+constexpr size_t kSamples = 500;
+
+}  // namespace
+
+Ledger::Ledger() {
+  for (auto& known : known_) known = 1;
+  sampler_ = std::thread([this] { Sample(); });
+}
+
+Ledger::~Ledger() {
+  stopping_ = true;
+  sampler_.join();
+}
+
+void Ledger::Sample() {
+  while (!stopping_) {
+    Past now;
+    for (size_t reg = 0; reg < kRegisters; ++reg) now.known[reg] = Known(reg);
+    now.after = Clock::now();
+    {
+      std::lock_guard lock(mutex_);
+      past_.push_back(now);
+      if (past_.size() > kSamples) past_.pop_front();
+    }
+    std::this_thread::sleep_for(kEvery);
+  }
+}
+
+int64_t Ledger::KnownBefore(size_t reg, Clock::duration age) const {
+  const Clock::time_point then = Clock::now() - age;
+  std::lock_guard lock(mutex_);
+  for (auto sample = past_.rbegin(); sample != past_.rend(); ++sample) {
+    if (sample->after <= then) return sample->known[reg];
+  }
+  return 1;
+}
+
+}  // namespace twi::checker
