@@ -1,7 +1,6 @@
 """Servers are replaced one after the other, and no client notices."""
 
 import contextlib
-import json
 import os
 import signal
 import unittest
@@ -13,21 +12,8 @@ import load
 import server as program
 
 ROUNDS = int(os.environ.get("TWI_TEST_ROUNDS", 3))
-# Looks which servers are ready, and tries again elsewhere what was not done.
-SERVICE_CONFIG = json.dumps({
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "healthCheckConfig": {"serviceName": "twi.data.v1.QuotesService"},
-    "methodConfig": [{
-        "name": [{"service": "twi.data.v1.QuotesService"}],
-        "retryPolicy": {
-            "maxAttempts": 4,
-            "initialBackoff": "0.05s",
-            "maxBackoff": "0.5s",
-            "backoffMultiplier": 2,
-            "retryableStatusCodes": ["UNAVAILABLE"],
-        },
-    }],
-})
+# The published one looks which servers are ready, and has what may be done twice tried again elsewhere.
+SERVICE_CONFIG = (program.CONTRACT.parents[3] / "clients" / "service_config.json").read_text()
 
 
 class RollingRestart(unittest.TestCase):
