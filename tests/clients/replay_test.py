@@ -53,8 +53,12 @@ class Story(unittest.TestCase):
 
 class Replay(unittest.TestCase):
 
+    @classmethod
+    def setUpClass(cls):
+        cls.server = cls.enterClassContext(program.Server())
+
     def setUp(self):
-        self.server = self.enterContext(program.Server())
+        program.query(self.server.dsn, "truncate messages, message_edit, users, servers cascade")
 
     def replay(self, *arguments, code=0):
         done = subprocess.run(
