@@ -14,7 +14,7 @@ import cluster
 import server as program
 
 REPLAY = pathlib.Path(__file__).parent.parent / "clients" / "replay" / "replay"
-MESSAGES = int(os.environ.get("TWI_TEST_MESSAGES", 6000))
+MESSAGES = os.environ.get("TWI_TEST_MESSAGES")
 ROUNDS = int(os.environ.get("TWI_TEST_ROUNDS", 3))
 
 
@@ -24,44 +24,45 @@ class Replay(unittest.TestCase):
         """How many messages are there."""
         return int(program.query(self.cluster.dsn, "select count(*) from messages"))
 
-    def replay(self, *arguments):
+    def replay(self, messages, *arguments):
         return subprocess.Popen(
             [REPLAY, f"--target={self.server.grpc}", f"--dsn={self.cluster.dsn}",
-             f"--messages={MESSAGES}", *arguments], text=True, env=program.ENVIRONMENT,
+             f"--messages={messages}", *arguments], text=True, env=program.ENVIRONMENT,
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
-    def ended(self, replay):
+    def ended(self, replay, messages):
         """What it printed; it must have found each message once and whole."""
         printed = replay.communicate(timeout=500)[0]
         print(printed, flush=True)
         self.assertEqual(replay.returncode, 0)
-        self.assertIn(f"{MESSAGES} messages, each once and whole", printed)
+        self.assertIn(f"{messages} messages, each once and whole", printed)
         return printed
 
-    def survives(self, *arguments):
+    def survives(self, messages, *arguments):
+        messages = int(MESSAGES or messages)
         self.cluster = self.enterContext(cluster.Cluster(
             "fsync = on", "recovery_init_sync_method = syncfs"))
         self.server = self.enterContext(program.Server(f"--dsn={self.cluster.dsn}", "--migrate"))
-        with self.replay(*arguments) as replay:
+        with self.replay(messages, *arguments) as replay:
             for kill in range(ROUNDS):
-                # Each a part of the way further.
-                there = MESSAGES * kill // (ROUNDS + 1)
+                # Each a part of the way further, and well before the end.
+                there = messages * kill // (2 * ROUNDS)
                 self.assertTrue(program.eventually(lambda: self.saved() > there, 60))
                 self.cluster.kill()
                 self.assertIsNone(replay.poll(), "it was over before")
                 time.sleep(random.uniform(0.1, 1))
                 self.cluster.start()
-            self.assertNotIn(" 0 calls made again", self.ended(replay))
-        with self.replay(*arguments) as replay:
-            self.assertIn(f" 0 messages created, {MESSAGES} were there, 0 calls made again",
-                          self.ended(replay))
+            self.assertNotIn(" 0 calls made again", self.ended(replay, messages))
+        with self.replay(messages, *arguments) as replay:
+            self.assertIn(f" 0 messages created, {messages} were there, 0 calls made again",
+                          self.ended(replay, messages))
         self.assertEqual(self.server.end(), 0)
 
     def test_saved(self):
-        self.survives()
+        self.survives(8000)
 
     def test_imported(self):
-        self.survives("--imported")
+        self.survives(31_961, "--imported")
 
 
 if __name__ == "__main__":
