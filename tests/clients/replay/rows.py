@@ -14,7 +14,7 @@ MESSAGES = f"""
 select m.message_id, md5(m.content), extract(epoch from m.created_at)::numeric(20, 3), m.channel_id,
   m.channel_name, m.user_id, m.reference, m.deleted,
   (select string_agg(n.user_mention::text, ' ' order by n.user_mention) from mentions n
-   where n.message_id = m.message_id),
+   where n.message_id = m.message_id and n.user_mention is not null),
   (select string_agg(a.id::text, ' ' order by a.id) from attachments a
    where a.message_id = m.message_id)
 from messages m
