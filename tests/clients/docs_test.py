@@ -24,7 +24,7 @@ import server as program
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*?<<'END'\n(?:.*\n)*?END|(?:.*\\\n)*.*)$", re.MULTILINE)
+COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*?<<'END'.*\n(?:.*\n)*?END|(?:.*\\\n)*.*)$", re.MULTILINE)
 # Written as if the server had been started with ./run, as root.
 GRPC, HTTP, DSN = "127.0.0.1:50051", "127.0.0.1:9464", "host=/var/lib/twi-data port=5432 user=twi dbname=twi"
 
