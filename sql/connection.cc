@@ -227,6 +227,10 @@ void Connection::Send(const Statement& statement, const Parameters& parameters) 
   if (!ok) PostBreak();
 }
 
+void Connection::RequestAnswers() {
+  if (!broken_ && !PQsendFlushRequest(connection_)) PostBreak();
+}
+
 void Connection::Sync() {
   if (broken_) return;
   answers_.push_back({Expected::kSync, nullptr});

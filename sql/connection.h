@@ -81,6 +81,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// A statement whose preparation turns out to be lost, or made for rows of another type, fails
   /// with a `stale` error and is prepared anew when it is sent the next time.
   void Send(const Statement& statement, const Parameters& parameters);
+  /// Has the answers to what was sent come before the end of its transaction, and not with it.
+  void RequestAnswers();
   /// Ends a transaction of statements: they commit together or not at all.
   void Sync();
   /// Queues what undoes everything that statements may have left behind in the session, in one

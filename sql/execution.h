@@ -55,6 +55,8 @@ struct Execution {
   /// When the answer is from the database: from sending to receiving. A statement's own time is
   /// known only when it ran alone: the others of a batch are answered with it.
   Clock::duration run_time{};
+  /// Without the end of its transaction, which may wait for a disk.
+  Clock::duration own_time{};
   bool solo = false;
   int attempts = 0;
 

@@ -134,6 +134,7 @@ void Lane::Start() {
     for (Execution* member : unit.members()) ++member->attempts;
     connection_->Send(*unit.statement(), unit.Bind());
   }
+  if (kind_ == Kind::kWrite) connection_->RequestAnswers();
   connection_->Sync();
   connection_->Flush();
 }
@@ -182,16 +183,23 @@ void Lane::OnRows(Rows rows) {
     snapshot_ = Snapshot::Of(rows);
     return;
   }
-  batch_[position_++].Spread(std::move(rows));
+  batch_[position_].Spread(std::move(rows));
+  Advance();
 }
 
 void Lane::OnError(DatabaseError error) {
   error_ = std::move(error);
   snapshot_failed_ = std::exchange(taking_snapshot_, false);
-  if (!snapshot_failed_) failed_ = position_++;
+  if (snapshot_failed_) return;
+  failed_ = position_;
+  Advance();
 }
 
-void Lane::OnSkipped() { ++position_; }
+void Lane::OnSkipped() { Advance(); }
+
+void Lane::Advance() {
+  if (++position_ == batch_.size()) answered_at_ = Clock::now();
+}
 
 void Lane::OnSync(const DatabaseError* error) {
   const Batch batch = std::exchange(batch_, {});
@@ -222,12 +230,13 @@ void Lane::Observe(const Batch& batch, bool ok) {
     if (execution->wants_snapshot) execution->snapshot = snapshot_;
   }
   pace_.Observe(time / static_cast<int64_t>(callers.size()));
+  const Clock::duration own_time = answered_at_ - sent_at_;
   for (const Unit& unit : batch) {
     if (callers.size() == 1) {
-      conduct_.RanAlone(unit.statement(), ok, time);
+      conduct_.RanAlone(unit.statement(), ok, own_time);
       continue;
     }
-    if (time > conduct_.slow()) conduct_.Suspect(unit.statement());
+    if (own_time > conduct_.slow()) conduct_.Suspect(unit.statement());
     if (ok) conduct_.WentWell(unit.statement(), static_cast<int>(unit.members().size()));
   }
 }

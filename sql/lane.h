@@ -80,6 +80,8 @@ class Lane : private Connection::Listener {
   Batch Next();
   /// Sends what tells the snapshot, when a member wants it.
   void TakeSnapshot(const Batch& batch);
+  /// One more answer of the batch has come.
+  void Advance();
   /// What the members of a batch that went through tell of their conduct and of the lane's pace.
   void Observe(const Batch& batch, bool ok);
   /// Decides what each caller of a failed batch gets: an answer or another run.
@@ -120,6 +122,8 @@ class Lane : private Connection::Listener {
   Batch batch_;
   std::atomic<bool> busy_{false};
   Clock::time_point sent_at_;
+  /// When its last answer came, which its end may follow much later.
+  Clock::time_point answered_at_;
   /// The unit whose answer is due next.
   size_t position_ = 0;
   /// The unit that failed, and why.

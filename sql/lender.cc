@@ -236,7 +236,7 @@ void Lender::Settle(Places::iterator place, Execution* execution, const Session:
     }
   }
   if (!ending.broken) {
-    conduct_.RanAlone(execution->statement, ending.error == nullptr, execution->run_time);
+    conduct_.RanAlone(execution->statement, ending.error == nullptr, execution->own_time);
   }
   execution->done();
 }

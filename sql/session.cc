@@ -50,6 +50,7 @@ void Session::Send() {
     taking_snapshot_ = execution_->wants_snapshot;
     if (taking_snapshot_) connection_->Send(kTakeSnapshot, {});
     connection_->Send(*execution_->statement, execution_->parameters);
+    if (!execution_->statement->read_only) connection_->RequestAnswers();
     connection_->Sync();
     Look(std::min(execution_->deadline, sent_at_ + kLook));
   }
@@ -63,11 +64,11 @@ void Session::OnRows(Rows rows) {
     return;
   }
   execution_->rows = std::move(rows);
-  execution_->run_time = Clock::now() - sent_at_;
+  execution_->own_time = Clock::now() - sent_at_;
 }
 
 void Session::OnError(DatabaseError error) {
-  if (execution_ != nullptr) execution_->run_time = Clock::now() - sent_at_;
+  if (execution_ != nullptr) execution_->own_time = Clock::now() - sent_at_;
   error_ = std::move(error);
 }
 
@@ -78,6 +79,7 @@ void Session::OnSync(const DatabaseError* error) {
   Execution* execution = std::exchange(execution_, nullptr);
   if (execution != nullptr) {
     execution->solo = true;
+    execution->run_time = Clock::now() - sent_at_;
     // PostgreSQL takes that for a rollback, and says that it went well.
     if (execution->statement == &kCommit && began == Transaction::kFailed && !error_) {
       error_ = DatabaseError{"25P02", "a commit of a transaction that had failed", "", ""};

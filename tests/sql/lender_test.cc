@@ -156,6 +156,25 @@ TEST_F(LenderTest, DeadlocksWithOthersEndWell) {
   for (const auto& execution : all) EXPECT_TRUE(execution->status.ok()) << execution->status;
 }
 
+class SlowCommitTest : public PoolTest {
+ protected:
+  SlowCommitTest() : PoolTest(absl::Milliseconds(300)) {}
+};
+
+TEST_F(SlowCommitTest, MakesNoStatementTravelAlone) {
+  database_.Run(
+      "create function sleep() returns trigger language plpgsql as $$ begin"
+      "  perform pg_sleep(0.6); return null; end $$;"
+      "create constraint trigger sleep after insert on t deferrable initially deferred"
+      "  for each row execute function sleep()");
+  Run(kInsert, {1});
+  // One begins, and the others share the next commit.
+  const auto executions = Run(kInsert, {2, 3, 4});
+  EXPECT_TRUE(std::ranges::any_of(executions, [](const auto& one) { return !one->solo; }));
+  for (const auto& execution : executions)
+    EXPECT_GE(execution->run_time, std::chrono::milliseconds(600));
+}
+
 /// Borrowers of sessions, one each.
 class LoanTest : public LenderTest {
  protected:
