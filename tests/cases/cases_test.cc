@@ -1,11 +1,15 @@
 // Runs tests/cases/<service>.textproto: each case is a test `Cases.<service>_<name>`. A list is
 // read in pages of one element, too, and must be the same.
+//
+// Those of reads whose answers may be kept are also tests `Cached.<service>_<name>`: on a server
+// that keeps them, until the answers come from its cache, and these must be the same.
 
 #include <google/protobuf/text_format.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -16,6 +20,7 @@
 #include "proto/descriptor_names.h"
 #include "tests/support/conversation.h"
 #include "tests/support/running_server.h"
+#include "twi/data/v1/options.pb.h"
 #include "twi/test/v1/case.pb.h"
 
 namespace twi::testing {
@@ -68,9 +73,14 @@ std::string PathOf(const google::protobuf::MethodDescriptor& method) {
   return "/" + method.service()->full_name() + "/" + method.name();
 }
 
+bool MayBeKept(const google::protobuf::MethodDescriptor& method) {
+  return method.options().HasExtension(twi::data::v1::cache);
+}
+
 class CaseTest : public ::testing::Test {
  public:
-  explicit CaseTest(Case given) : case_(std::move(given)) {}
+  CaseTest(Case given, bool cached)
+      : case_(std::move(given)), cached_(cached), server_(/*caching=*/cached) {}
 
   void TestBody() override {
     const auto* method = MethodOf(case_.method());
@@ -79,9 +89,11 @@ class CaseTest : public ::testing::Test {
     Expect(*method, case_.answer());
     // Once more: the second answer may come from a cache.
     if (!case_.once()) Expect(*method, case_.answer());
+    if (cached_) ExpectKept(*method, case_.answer());
     if (!case_.change().empty()) {
       server_.database().Run(case_.change());
       Expect(*method, case_.changed());
+      if (cached_) ExpectKept(*method, case_.changed());
     }
     if (!case_.look().empty()) {
       EXPECT_EQ(server_.database().Value(case_.look()), case_.found()) << case_.look();
@@ -89,10 +101,21 @@ class CaseTest : public ::testing::Test {
   }
 
  private:
+  grpc::Status CallUnary(const google::protobuf::MethodDescriptor& method, const Message& request,
+                         Message* response) {
+    grpc::ClientContext context;
+    // What somebody else has just done is in the answer.
+    if (cached_) context.AddMetadata("x-freshness", "strict");
+    const grpc::Status status = server_.Call(PathOf(method), request, response, &context);
+    const auto found = context.GetServerTrailingMetadata().find("x-cache");
+    was_kept_ = found != context.GetServerTrailingMetadata().end() && found->second == "hit";
+    return status;
+  }
+
   grpc::Status Call(const google::protobuf::MethodDescriptor& method,
                     const std::vector<std::unique_ptr<Message>>& requests, Message* response) {
     if (!method.client_streaming() && !method.server_streaming()) {
-      return server_.Call(PathOf(method), *requests.at(0), response);
+      return CallUnary(method, *requests.at(0), response);
     }
     Conversation conversation(server_.stub(), PathOf(method));
     for (const auto& request : requests) {
@@ -103,6 +126,17 @@ class CaseTest : public ::testing::Test {
     const std::unique_ptr<Message> portion(response->New());
     while (conversation.Read(portion.get())) response->MergeFrom(*portion);
     return conversation.Finish();
+  }
+
+  /// Expects it until it comes from the cache, unless it is an error that is not kept.
+  void ExpectKept(const google::protobuf::MethodDescriptor& method, const Answer& answer) {
+    if (!answer.code().empty() && answer.code() != "NOT_FOUND") return;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    was_kept_ = false;
+    while (!was_kept_ && !HasFailure()) {
+      ASSERT_LT(std::chrono::steady_clock::now(), end) << "it is never kept";
+      Expect(method, answer);
+    }
   }
 
   void Expect(const google::protobuf::MethodDescriptor& method, const Answer& answer) {
@@ -164,7 +198,7 @@ class CaseTest : public ::testing::Test {
     std::unique_ptr<Message> pages(whole.New());
     for (bool last = false; !last;) {
       std::unique_ptr<Message> page(whole.New());
-      const grpc::Status status = server_.Call(PathOf(method), *next, page.get());
+      const grpc::Status status = CallUnary(method, *next, page.get());
       ASSERT_TRUE(status.ok()) << status.error_message();
       next->GetReflection()->SetString(next.get(), after,
                                        page->GetReflection()->GetString(*page, token));
@@ -177,7 +211,9 @@ class CaseTest : public ::testing::Test {
   }
 
   const Case case_;
+  const bool cached_;
   RunningServer server_;
+  bool was_kept_ = false;  ///< The last answer.
 };
 
 /// Every method has a case.
@@ -214,8 +250,13 @@ void RegisterCases(const std::string& folder) {
       std::string name = entry.path().stem().string() + "_" + given.name();
       std::replace_if(
           name.begin(), name.end(), [](char c) { return !std::isalnum(c); }, '_');
-      ::testing::RegisterTest("Cases", name.c_str(), nullptr, nullptr, entry.path().c_str(), 0,
-                              [given]() -> ::testing::Test* { return new CaseTest(given); });
+      const auto* method = MethodOf(given.method());
+      for (const bool cached : {false, true}) {
+        if (cached && (method == nullptr || !MayBeKept(*method))) continue;
+        ::testing::RegisterTest(cached ? "Cached" : "Cases", name.c_str(), nullptr, nullptr,
+                                entry.path().c_str(), 0,
+                                [=]() -> ::testing::Test* { return new CaseTest(given, cached); });
+      }
     }
   }
   ::testing::RegisterTest("Cases", "EveryMethodHasOne", nullptr, nullptr, __FILE__, __LINE__,

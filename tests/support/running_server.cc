@@ -37,10 +37,8 @@ RunningServer::RunningServer(
     const server::Pipeline::Options& options, const std::vector<server::Service*>& services,
     sql::PoolOptions pool, bool caching) {
   OrDie(OrDie(sql::Migrations::Load(database_.dsn())).Up([](const sql::MigrationStep&) {}));
-  if (!tables.empty()) {
-    database_.Run(tables);
-    OrDie(sql::PreparePublication(database_.dsn()));
-  }
+  if (!tables.empty()) database_.Run(tables);
+  if (caching) OrDie(sql::PreparePublication(database_.dsn()));
   auto loaded = OrDie(repositories::Catalog::Load(database_.dsn(), stanzas, data_services));
   for (const auto& problem : loaded.problems) OrDie(absl::InternalError(problem.message));
   catalog_ = std::move(loaded.catalog);

@@ -25,7 +25,9 @@ namespace twi::testing {
 /// of loopback.
 class RunningServer {
  public:
-  RunningServer() : RunningServer({}, kRepositories, DataServices()) {}
+  RunningServer() : RunningServer(/*caching=*/false) {}
+  explicit RunningServer(bool caching)
+      : RunningServer({}, kRepositories, DataServices(), {}, {}, {}, caching) {}
   /// With operations of a test's own, whose tables `tables` makes, handwritten services, and a
   /// cache that follows the database's changes.
   RunningServer(const std::string& tables, const std::vector<EmbeddedText>& stanzas,
