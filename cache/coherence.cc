@@ -7,11 +7,24 @@
 
 namespace twi::cache {
 
+namespace {
+
+// Every change of the schema.
+constexpr Tag kSchemaTag = 0;
+
+}  // namespace
+
 Tag TableTag(sql::Oid table) { return absl::HashOf(table, "table"); }
 Tag RestTag(sql::Oid table) { return absl::HashOf(table, "rest"); }
 
+bool Coherence::SeesBeginning(const sql::Snapshot& snapshot) const {
+  uint64_t sequence = 0;
+  return snapshot.oldest() >= first_.load(std::memory_order_acquire) &&
+         tags_.Seen(kSchemaTag, snapshot, &sequence);
+}
+
 bool Coherence::Admits(Basis* basis) const {
-  if (!open() || basis->snapshot.oldest() < first_.load(std::memory_order_acquire)) return false;
+  if (!open() || !SeesBeginning(basis->snapshot)) return false;
   for (Basis::Dependence& dependence : basis->dependences) {
     if (!tags_.Seen(dependence.tag, basis->snapshot, &dependence.sequence)) return false;
   }
@@ -67,7 +80,9 @@ void Coherence::OnCommit(const sql::Changes& changes) {
     if (of_table.whole) tags_.Push(RestTag(table), xid);
     for (sql::KeyHash key : of_table.keys) tags_.Push(KeyTag(key), xid);
   }
-  if (changes.schema) BeginGeneration();
+  if (!changes.schema) return;
+  tags_.Push(kSchemaTag, xid);
+  BeginGeneration();
 }
 
 void Coherence::OnSchemaChange() { BeginGeneration(); }

@@ -56,6 +56,10 @@ class Coherence : public sql::ChangeListener {
   uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
   bool open() const { return open_.load(std::memory_order_acquire); }
 
+  /// Whether a snapshot sees all that this generation began after: what is not told because it came
+  /// before the stream, and every change of the schema that is told.
+  bool SeesBeginning(const sql::Snapshot& snapshot) const;
+
   /// Whether an answer may be kept: its statement saw all that was not told because it came before,
   /// and all that has been told of what it depends on. Notes what it has looked at.
   bool Admits(Basis* basis) const;

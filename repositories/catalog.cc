@@ -277,8 +277,8 @@ absl::Status Catalog::Loader::CheckKept(const std::string& dsn) {
   const auto all = sql::FindDependencies(dsn, statements);
   if (!all.ok()) return all.status();
   for (size_t i = 0; i < kept.size(); ++i) {
-    if ((*all)[i].flaw.empty()) continue;
-    Problem(*kept[i], absl::StrCat("has a cache policy, but ", (*all)[i].flaw,
+    if (all->each[i].flaw.empty()) continue;
+    Problem(*kept[i], absl::StrCat("has a cache policy, but ", all->each[i].flaw,
                                    ": take the policy from the rpc, or this from the SQL"));
   }
   return absl::OkStatus();

@@ -13,8 +13,6 @@ using sql::BootClock;
 namespace {
 
 constexpr std::chrono::milliseconds kTick{100};
-// When the database cannot be asked.
-constexpr std::chrono::milliseconds kRetry{1000};
 
 }  // namespace
 
@@ -59,10 +57,9 @@ void Caching::Tend() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     const uint64_t generation = coherence_.generation();
-    const bool unknown = following_ && found_for_ != generation;
-    if (unknown && FindDependencies(lock, generation)) continue;
+    if (following_ && found_for_ != generation && FindDependencies(lock, generation)) continue;
     // Notified without the lock: looks again now and then.
-    changed_.wait_for(lock, unknown ? kRetry : kTick);
+    changed_.wait_for(lock, kTick);
     lock.unlock();
     cache_.Sweep();
     lock.lock();
@@ -77,10 +74,11 @@ bool Caching::FindDependencies(std::unique_lock<std::mutex>& lock, uint64_t gene
   lock.unlock();
   auto all = sql::FindDependencies(options_.dsn, statements);
   lock.lock();
-  if (!all.ok()) return false;
+  // A change of the schema may be told before it can be seen.
+  if (!all.ok() || !coherence_.SeesBeginning(all->snapshot)) return false;
   found_.clear();
   for (size_t i = 0; i < operations_.size(); ++i) {
-    found_[operations_[i]] = std::make_shared<const sql::Dependencies>(std::move((*all)[i]));
+    found_[operations_[i]] = std::make_shared<const sql::Dependencies>(std::move(all->each[i]));
   }
   found_for_ = generation;
   return true;

@@ -108,7 +108,7 @@ class Caching {
   /// Until the end: sweeps the cache, and finds out anew what operations depend on whenever the
   /// schema may have changed.
   void Tend();
-  /// False when the database cannot be asked. The lock is given up meanwhile.
+  /// False when they cannot be found yet. The lock is given up meanwhile.
   bool FindDependencies(std::unique_lock<std::mutex>& lock, uint64_t generation);
 
   const Options options_;

@@ -239,16 +239,20 @@ class Search {
 
 }  // namespace
 
-absl::StatusOr<std::vector<Dependencies>> FindDependencies(
-    const std::string& dsn, const std::vector<std::string>& statements) {
-  const auto dictionary = ReadDictionary(dsn);
-  if (!dictionary.ok()) return dictionary.status();
+absl::StatusOr<AllDependencies> FindDependencies(const std::string& dsn,
+                                                 const std::vector<std::string>& statements) {
   try {
     pqxx::connection connection(dsn);
     pqxx::read_transaction transaction(connection);
-    std::vector<Dependencies> all;
+    // First: what follows sees no less.
+    const pqxx::binarystring bytes(
+        transaction.exec1("select pg_snapshot_send(pg_current_snapshot())")[0]);
+    const auto snapshot = Snapshot::Read({bytes.get(), bytes.size()});
+    const auto dictionary = ReadDictionary(dsn);
+    if (!dictionary.ok()) return dictionary.status();
+    AllDependencies all{snapshot.value_or(Snapshot()), {}};
     for (const std::string& text : statements) {
-      all.push_back(Search(&*dictionary, &transaction).Of(text));
+      all.each.push_back(Search(&*dictionary, &transaction).Of(text));
     }
     return all;
   } catch (const std::exception& error) {

@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "sql/rows.h"
+#include "sql/snapshot.h"
 
 namespace twi::sql {
 
@@ -34,15 +35,21 @@ struct Dependencies {
   std::string flaw;
 };
 
+/// What statements depend on, in their order.
+struct AllDependencies {
+  Snapshot snapshot;  ///< All that it sees of the schema is in them.
+  std::vector<Dependencies> each;
+};
+
 /// Finds out what each statement depends on in the database of `dsn`: views are followed to their
-/// tables, and so are functions in SQL. In order. Blocks. UNAVAILABLE when the database cannot be
+/// tables, and so are functions in SQL. Blocks. UNAVAILABLE when the database cannot be
 /// asked.
 ///
 /// Answers cannot be kept of a statement that calls a volatile function, or one whose value depends
 /// on more than the tables (now(), current_user) or that cannot be looked into; nor when it reads
 /// what no change is told of: system catalogs, tables that are not published, foreign, unlogged or
 /// temporary ones, tables with row security, materialized views when their refreshes are not told.
-absl::StatusOr<std::vector<Dependencies>> FindDependencies(
-    const std::string& dsn, const std::vector<std::string>& statements);
+absl::StatusOr<AllDependencies> FindDependencies(const std::string& dsn,
+                                                 const std::vector<std::string>& statements);
 
 }  // namespace twi::sql

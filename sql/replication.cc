@@ -46,6 +46,9 @@ select pg_current_wal_insert_lsn(), pg_snapshot_xmax(pg_current_snapshot()), has
    where oid >= 16384) ||
   (select coalesce(string_agg(oid || ' ' || xmin, ' ' order by oid), '') from pg_policy) ||
   (select coalesce(string_agg(oid || ' ' || xmin, ' ' order by oid), '') from pg_publication_rel) ||
+  (select coalesce(string_agg(oid || ' ' || xmin, ' ' order by oid), '') from pg_publication) ||
+  (select coalesce(string_agg(indexrelid || ' ' || i.xmin, ' ' order by indexrelid), '')
+   from pg_index i where indrelid >= 16384) ||
   (select coalesce(string_agg(attrelid || ' ' || attnum || ' ' || a.xmin, ' ' order by attrelid, attnum), '')
    from pg_attribute a join pg_class c on c.oid = attrelid
    where attrelid >= 16384 and attnum > 0 and relkind in ('r', 'p', 'v', 'm')

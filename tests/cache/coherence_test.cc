@@ -126,6 +126,21 @@ TEST_F(CoherenceTest, ANewSchemaOrANewStreamEndsAllAnswers) {
   EXPECT_FALSE(coherence_.Right(third));
 }
 
+TEST_F(CoherenceTest, WhatWasReadUnderAnOldSchemaIsNotAdmittedUnderTheNew) {
+  sql::Changes changes;
+  changes.transaction = 150;
+  changes.schema = true;
+  listener().OnCommit(changes);
+  // Told, but not visible to the statement yet.
+  Basis before = BasisOf({TableTag(kTable)}, 150);
+  EXPECT_FALSE(coherence_.Admits(&before));
+  EXPECT_FALSE(coherence_.SeesBeginning(Before(150)));
+  EXPECT_FALSE(coherence_.SeesBeginning(Before(99))) << "it may miss what was not told";
+  Basis after = BasisOf({TableTag(kTable)}, 151);
+  EXPECT_TRUE(coherence_.Admits(&after));
+  EXPECT_TRUE(coherence_.SeesBeginning(Before(151)));
+}
+
 TEST_F(CoherenceTest, ChangesToldOfAnOldSchemaStillCount) {
   Commit(150, kTable, {"7"});
   listener().OnSchemaChange();

@@ -59,7 +59,7 @@ class DependenciesTest : public ::testing::Test {
   std::string Of(const std::string& text) {
     const auto all = FindDependencies(database_.dsn(), {text});
     EXPECT_TRUE(all.ok()) << all.status();
-    return all.ok() ? Spelled(all->at(0)) : "";
+    return all.ok() ? Spelled(all->each.at(0)) : "";
   }
 
   /// Of each statement what it says.
@@ -229,6 +229,18 @@ TEST_F(DependenciesTest, WhatIsNotToldOfIsRefused) {
   EXPECT_EQ(Of(read), "guild id=$1");
   database_.Run("alter table guild enable row level security");
   EXPECT_EQ(Of(read), "guild has row security");
+}
+
+TEST_F(DependenciesTest, SaysAsOfWhichSnapshot) {
+  const testing::Transaction running(database_, "insert into guild values (1)");
+  const auto xid = std::stoull(
+      database_.Value("select backend_xid from pg_stat_activity"
+                      " where datname = current_database() and backend_xid is not null"));
+  const auto all = FindDependencies(database_.dsn(), {});
+  ASSERT_TRUE(all.ok());
+  EXPECT_LE(all->snapshot.oldest(), xid);
+  EXPECT_FALSE(all->snapshot.Sees(xid));
+  EXPECT_TRUE(all->snapshot.Sees(all->snapshot.oldest() - 1));
 }
 
 TEST_F(DependenciesTest, MoreThanEightTablesAreTooMany) {

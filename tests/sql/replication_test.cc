@@ -230,6 +230,11 @@ TEST_F(ReplicationTest, SchemaChangesAreToldInTheirPlaceAndTemporaryTablesAreNon
     return count;
   };
   EXPECT_EQ(schema_changes("alter table guild add column more text"), 1);
+  EXPECT_EQ(schema_changes("alter table guild replica identity full"), 1);
+  EXPECT_EQ(schema_changes("alter publication twi_data set (publish = 'insert')"), 1);
+  EXPECT_EQ(schema_changes("alter publication twi_data set (publish = 'insert, update, delete, "
+                           "truncate')"),
+            1);
   EXPECT_EQ(schema_changes("create view v as select id from guild"), 1);
   EXPECT_EQ(schema_changes("drop view v"), 1);
   EXPECT_EQ(schema_changes("create table other (id bigint primary key)"), 1);
@@ -241,19 +246,33 @@ TEST_F(ReplicationTest, SchemaChangesAreToldInTheirPlaceAndTemporaryTablesAreNon
 }
 
 TEST_F(ReplicationTest, SchemaChangesAreFoundWithoutEventTriggersToo) {
-  database_.Run("drop event trigger twi_data_ddl; drop event trigger twi_data_drop");
-  int before = 0;
-  recorder_.Until([&] {
-    before = recorder_.schema_changes;
-    return true;
-  });
-  // Two looks a second apart have to differ, and the first may not have been taken yet.
-  int column = 0;
-  while (recorder_.schema_changes == before && column < 100) {
-    database_.Run(
-        absl::StrCat("alter table guild add column c", column++, " text; select pg_sleep(0.3)"));
-  }
-  EXPECT_GT(recorder_.schema_changes, before);
+  database_.Run(
+      "drop event trigger twi_data_ddl; drop event trigger twi_data_drop;"
+      "create unique index post_id on post (id); create unique index post_id_2 on post (id)");
+  const auto seen = [&] {
+    int count = 0;
+    recorder_.Until([&] {
+      count = recorder_.schema_changes;
+      return true;
+    });
+    return count;
+  };
+  // Two looks a second apart have to differ, and the first may not have been taken yet. What
+  // becomes of one thing only must be found, so each is done again and again.
+  const auto expect_found = [&](const std::string& even, const std::string& odd) {
+    const int before = seen();
+    int round = 0;
+    while (seen() == before && round < 100) {
+      database_.Run(absl::StrCat(round++ % 2 == 0 ? even : odd, "; select pg_sleep(0.3)"));
+    }
+    EXPECT_GT(seen(), before) << even;
+  };
+  expect_found("alter table guild add column c text", "alter table guild drop column c");
+  database_.Run("alter table post replica identity using index post_id; select pg_sleep(2.5)");
+  expect_found("alter table post replica identity using index post_id_2",
+               "alter table post replica identity using index post_id");
+  expect_found("alter publication twi_data set (publish = 'insert')",
+               "alter publication twi_data set (publish = 'insert, update, delete, truncate')");
 }
 
 TEST_F(ReplicationTest, WhatIsNotWrittenYetIsPushed) {
