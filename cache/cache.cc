@@ -41,7 +41,6 @@ std::shared_ptr<const Entry> Cache::Find(const Key& key, BootClock::time_point s
   }
   if (entry.began < since && !(entry.coherent && current)) return nullptr;
   place->used = now;
-  StepOver(shard, place);
   shard.order.splice(shard.order.begin(), shard.order, place);
   return place->entry;
 }

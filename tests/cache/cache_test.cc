@@ -131,7 +131,7 @@ TEST_F(CacheTest, WhatNobodyAsksForIsSweptWhenItIsExpired) {
     Keep(cache, std::to_string(i), "answer", i % 2 == 0 ? BootClock::duration(0) : hours(1));
   }
   ASSERT_EQ(cache.entries(), 1U * kAnswers);
-  // Reading moves answers under the sweep, which must lose none and not stop.
+  // Reading moves answers under the sweep, which goes on.
   for (int i = 0; cache.entries() > kAnswers / 2 && i < kAnswers; ++i) {
     cache.Sweep();
     EXPECT_EQ(Find(cache, std::to_string(2 * i % kAnswers + 1)), "answer");
@@ -150,6 +150,20 @@ TEST_F(CacheTest, ASweepLooksAtAFewOnly) {
   }
   cache.Sweep();
   EXPECT_EQ(cache.entries(), kAnswers - 16U * 64);
+}
+
+TEST_F(CacheTest, ASweepGoesOnWhereWhatItWouldHaveLookedAtIsGone) {
+  Cache cache({.entries = 1'000'000}, &coherence_);
+  constexpr int kAnswers = 5000;
+  for (int i = 0; i < kAnswers; ++i) Keep(cache, std::to_string(i));
+  cache.Sweep();
+  EXPECT_EQ(cache.Forget([](const Entry& entry) { return entry.request != "7"; }), kAnswers - 1U);
+  for (int i = 0; i < kAnswers; ++i) {
+    if (i != 7) Keep(cache, std::to_string(i), "answer", BootClock::duration(0));
+  }
+  for (int i = 0; cache.entries() > 1 && i < kAnswers; ++i) cache.Sweep();
+  EXPECT_EQ(cache.count(Event::kExpired), kAnswers - 1U);
+  EXPECT_EQ(Find(cache, "7"), "answer");
 }
 
 TEST_F(CacheTest, WhatIsWrongIsSweptAndSaysWhy) {
