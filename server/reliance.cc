@@ -43,7 +43,7 @@ std::vector<cache::Tag> TagsOf(const std::vector<Reliance>& reliances) {
     }
   }
   std::ranges::sort(tags);
-  tags.erase(std::ranges::unique(tags).begin(), tags.end());
+  tags.erase(std::unique(tags.begin(), tags.end()), tags.end());
   return tags;
 }
 

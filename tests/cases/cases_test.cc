@@ -106,7 +106,7 @@ class CaseTest : public ::testing::Test {
     grpc::ClientContext context;
     // What somebody else has just done is in the answer.
     if (cached_) context.AddMetadata("x-freshness", "strict");
-    const grpc::Status status = server_.Call(PathOf(method), request, response, &context);
+    grpc::Status status = server_.Call(PathOf(method), request, response, &context);
     const auto found = context.GetServerTrailingMetadata().find("x-cache");
     was_kept_ = found != context.GetServerTrailingMetadata().end() && found->second == "hit";
     return status;

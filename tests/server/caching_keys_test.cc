@@ -18,24 +18,18 @@ class CachingKeysTest : public CachingTest {
   static void ExpectKept(const std::string& script, const std::string& method, int64_t id) {
     Kept(method, id);
     Run(script);
-    EXPECT_EQ(UntilKnown(method, id).cache, "hit") << script;
+    UntilTold();
+    EXPECT_TRUE(IsKept(method, id)) << script;
   }
   /// It is not, and the answer after the script is `value`.
   static void ExpectGone(const std::string& script, const std::string& method, int64_t id,
                          int64_t value) {
     Kept(method, id);
     Run(script);
-    const Got got = UntilKnown(method, id);
+    UntilTold();
+    const Got got = Read(method, id);
     EXPECT_NE(got.cache, "hit") << script;
     EXPECT_EQ(got.value, value) << script;
-  }
-
- private:
-  /// The answer once all that was done before is told.
-  static Got UntilKnown(const std::string& method, int64_t id) {
-    const auto since = sql::BootClock::now();
-    Until([&] { return served->caching()->coherence().current_as_of() >= since; });
-    return Read(method, id);
   }
 };
 

@@ -147,6 +147,16 @@ class CachingTest : public ::testing::Test {
     return got;
   }
 
+  /// Until all that was done before is told.
+  static void UntilTold() {
+    const auto since = sql::BootClock::now();
+    Until([&] { return served->caching()->coherence().current_as_of() >= since; });
+  }
+  /// Whether an answer is kept that is not known to be wrong, however recent.
+  static bool IsKept(const std::string& method, int64_t id) {
+    return Read(method, id, "stale=60").cache == "hit";
+  }
+
   inline static std::unique_ptr<testing::RunningServer> served;
 };
 
