@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "sql/publication.h"
 #include "tests/support/database.h"
 
@@ -28,6 +29,22 @@ create function of_guild(wanted bigint) returns bigint stable language sql as
 create function endless(n bigint) returns bigint stable language sql as
   $$ select case when n = 0 then 0 else endless(n - 1) end $$;
 )sql";
+
+constexpr char kRows[] = R"sql(
+truncate guild, post, word, "Guild";
+insert into guild select n, n % 3 from generate_series(1, 5) n;
+insert into "Guild" select n, n from generate_series(1, 5) n;
+insert into post select g, n, g * 10 + n from generate_series(1, 4) g, generate_series(1, 4) n;
+insert into word select n, n % 2 from generate_series(0, 5) n;
+)sql";
+
+// Rows with other keys than 1 and 2, which look like those that there are.
+const std::map<std::string, std::string> kMore = {
+    {"guild", "insert into guild select n, n % 3 from generate_series(10, 20) n"},
+    {"\"Guild\"", "insert into \"Guild\" select n, n % 3 from generate_series(10, 20) n"},
+    {"post",
+     "insert into post select g, n, 10 from generate_series(10, 15) g, generate_series(10, 15) n"},
+    {"word", "insert into word select n, n % 2 from generate_series(10, 20) n"}};
 
 /// What there is of each table, `*` for all of it: `guild id=$1, post *`.
 std::string Spelled(const Dependencies& dependencies) {
@@ -62,9 +79,40 @@ class DependenciesTest : public ::testing::Test {
     return all.ok() ? Spelled(all->each.at(0)) : "";
   }
 
-  /// Of each statement what it says.
+  /// Of each statement what it says, and that no other rows have part in its result.
   void Expect(const std::vector<std::pair<std::string, std::string>>& cases) {
-    for (const auto& [text, depends] : cases) EXPECT_EQ(Of(text), depends) << text;
+    for (const auto& [text, depends] : cases) {
+      EXPECT_EQ(Of(text), depends) << text;
+      ExpectOthersDoNotCount(text);
+    }
+  }
+
+  /// Takes all rows away that have none of the keys' values, and adds others of their like.
+  void ExpectOthersDoNotCount(const std::string& text) {
+    const auto all = FindDependencies(database_.dsn(), {text});
+    ASSERT_TRUE(all.ok());
+    std::string without;
+    std::string with;
+    for (const TableDependency& table : all->each.at(0).tables) {
+      if (table.keys.empty()) continue;
+      absl::StrAppend(&without, "delete from ", table.name, " where true");
+      for (const TableDependency::Key& key : table.keys) {
+        absl::StrAppend(&without, " and ", key.column, " <> '", key.parameter, "'");
+      }
+      absl::StrAppend(&without, ";");
+      absl::StrAppend(&with, kMore.at(table.name), ";");
+    }
+    if (without.empty()) return;
+    // A placeholder's value is its number.
+    const std::string result =
+        absl::StrCat("select string_agg(x::text, ' ' order by x::text) from (",
+                     absl::StrReplaceAll(text, {{"$1", "'1'"}, {"$2", "'2'"}}), ") x");
+    database_.Run(kRows);
+    const std::string before = database_.Value(result);
+    for (const std::string& change : {without, with}) {
+      database_.Run(change);
+      EXPECT_EQ(database_.Value(result), before) << text << "\n" << change;
+    }
   }
 
   testing::Database database_;
