@@ -1,5 +1,12 @@
+-- part: entry
+-- The columns of an entry `g`.
+  g.id, g.message_id, g.channel_id, g.channel_name, g.guild_id, g.title, g.images, g.creator,
+  g.tags, g.jump_url, g.author_id, g.author_name, g.is_bot, g.created_at, g.extracted_at,
+  g.migrated, g.migrated_at, g.target_forum, g.content_type, g.has_attachments, g.attachment_count,
+  g.needs_manual_review, g.reviewed, g.reviewed_by, g.reviewed_at, g.raw_embed_data, g.raw_content
+
 -- name: CreateGalleryMigrationEntry
-insert into gallery_migration (
+insert into gallery_migration as g (
   message_id, channel_id, channel_name, guild_id, title, images, creator, tags, jump_url,
   author_id, author_name, is_bot, created_at, target_forum, content_type, has_attachments,
   attachment_count, needs_manual_review, raw_embed_data, raw_content
@@ -11,28 +18,16 @@ values (
   :post.target_forum, :post.content_type, :post.has_attachments, :post.attachment_count,
   :post.needs_manual_review, :post.raw_embed_data, :post.raw_content
 )
-returning
-  id, message_id, channel_id, channel_name, guild_id, title, images, creator, tags, jump_url,
-  author_id, author_name, is_bot, created_at, extracted_at, migrated, migrated_at, target_forum,
-  content_type, has_attachments, attachment_count, needs_manual_review, reviewed, reviewed_by,
-  reviewed_at, raw_embed_data, raw_content;
+returning :part.entry;
 
 -- name: GetGalleryMigrationEntry
-select
-  g.id, g.message_id, g.channel_id, g.channel_name, g.guild_id, g.title, g.images, g.creator,
-  g.tags, g.jump_url, g.author_id, g.author_name, g.is_bot, g.created_at, g.extracted_at,
-  g.migrated, g.migrated_at, g.target_forum, g.content_type, g.has_attachments, g.attachment_count,
-  g.needs_manual_review, g.reviewed, g.reviewed_by, g.reviewed_at, g.raw_embed_data, g.raw_content
+select :part.entry
 from gallery_migration g
 where g.message_id = :message_id;
 
 -- name: ListUnmigratedGalleryEntries
 -- page: g.created_at, g.message_id
-select
-  g.id, g.message_id, g.channel_id, g.channel_name, g.guild_id, g.title, g.images, g.creator,
-  g.tags, g.jump_url, g.author_id, g.author_name, g.is_bot, g.created_at, g.extracted_at,
-  g.migrated, g.migrated_at, g.target_forum, g.content_type, g.has_attachments, g.attachment_count,
-  g.needs_manual_review, g.reviewed, g.reviewed_by, g.reviewed_at, g.raw_embed_data, g.raw_content
+select :part.entry
 from gallery_migration g
 where not g.migrated and :page.after
 order by g.created_at, g.message_id
@@ -62,7 +57,7 @@ from (
 ) e;
 
 -- name: UpdateGalleryMigrationStatus
-update gallery_migration
+update gallery_migration g
 set
   migrated = coalesce(:migrated, true),
   migrated_at =
@@ -71,38 +66,26 @@ set
       then coalesce(:migrated_at::timestamptz, now()) at time zone 'UTC'
     end
 where message_id = :message_id
-returning
-  id, message_id, channel_id, channel_name, guild_id, title, images, creator, tags, jump_url,
-  author_id, author_name, is_bot, created_at, extracted_at, migrated, migrated_at, target_forum,
-  content_type, has_attachments, attachment_count, needs_manual_review, reviewed, reviewed_by,
-  reviewed_at, raw_embed_data, raw_content;
+returning :part.entry;
 
 -- name: UpdateGalleryReviewStatus
-update gallery_migration
+update gallery_migration g
 set
   reviewed = coalesce(:reviewed, true),
-  reviewed_by = case when coalesce(:reviewed, true) then coalesce(:reviewed_by, reviewed_by) end,
+  reviewed_by = case when coalesce(:reviewed, true) then coalesce(:reviewed_by, g.reviewed_by) end,
   reviewed_at =
     case
       when coalesce(:reviewed, true)
       then coalesce(:reviewed_at::timestamptz, now()) at time zone 'UTC'
     end
 where message_id = :message_id
-returning
-  id, message_id, channel_id, channel_name, guild_id, title, images, creator, tags, jump_url,
-  author_id, author_name, is_bot, created_at, extracted_at, migrated, migrated_at, target_forum,
-  content_type, has_attachments, attachment_count, needs_manual_review, reviewed, reviewed_by,
-  reviewed_at, raw_embed_data, raw_content;
+returning :part.entry;
 
 -- name: UpdateGalleryTags
-update gallery_migration
+update gallery_migration g
 set tags = :tags
 where message_id = :message_id
-returning
-  id, message_id, channel_id, channel_name, guild_id, title, images, creator, tags, jump_url,
-  author_id, author_name, is_bot, created_at, extracted_at, migrated, migrated_at, target_forum,
-  content_type, has_attachments, attachment_count, needs_manual_review, reviewed, reviewed_by,
-  reviewed_at, raw_embed_data, raw_content;
+returning :part.entry;
 
 -- name: GetGalleryMigrationStatistics
 select

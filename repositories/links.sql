@@ -2,18 +2,14 @@
 -- tag's links are found by lower(tag) even where the tag must match exactly: one index gives them in
 -- this order.
 
+-- part: link
+-- The columns of a link `l`.
+  l.id, l.title, l.content, l.tag, l.user_who_added, l.id_user_who_added, l.time_added, l.embed,
+  l.guild_id
+
 -- name: ListLinks
 -- page: l.title
-select
-  l.id,
-  l.title,
-  l.content,
-  l.tag,
-  l.user_who_added,
-  l.id_user_who_added,
-  l.time_added,
-  l.embed,
-  l.guild_id
+select :part.link
 from links l
 where :page.after
 order by l.title
@@ -36,31 +32,14 @@ order by l.title
 limit :page.size;
 
 -- name: GetLink
-select
-  l.id,
-  l.title,
-  l.content,
-  l.tag,
-  l.user_who_added,
-  l.id_user_who_added,
-  l.time_added,
-  l.embed,
-  l.guild_id
+select :part.link
 from links l
 where lower(l.title) = lower(:title);
 
 -- name: ListLinksByTag
 -- page: l.title_number, l.title
 select
-  l.id,
-  l.title,
-  l.content,
-  l.tag,
-  l.user_who_added,
-  l.id_user_who_added,
-  l.time_added,
-  l.embed,
-  l.guild_id,
+  :part.link,
   l.title_number
 from links l
 where lower(l.tag) = lower(:tag) and l.tag = :tag and :page.after
@@ -77,52 +56,25 @@ limit :page.size;
 
 -- name: ListGuildLinks
 -- page: l.title
-select
-  l.id,
-  l.title,
-  l.content,
-  l.tag,
-  l.user_who_added,
-  l.id_user_who_added,
-  l.time_added,
-  l.embed,
-  l.guild_id
+select :part.link
 from links l
 where l.guild_id = :guild_id and :page.after
 order by l.title
 limit :page.size;
 
 -- name: CreateLink
-insert into links (title, content, tag, user_who_added, id_user_who_added, embed, guild_id)
+insert into links as l (title, content, tag, user_who_added, id_user_who_added, embed, guild_id)
 values (:title, :content, :tag, :user_who_added, :id_user_who_added, :embed, :guild_id)
-returning
-  id,
-  title,
-  content,
-  tag,
-  user_who_added,
-  id_user_who_added,
-  time_added,
-  embed,
-  guild_id;
+returning :part.link;
 
 -- name: UpdateLink
-update links
+update links l
 set
-  content = case when 'content' = any(:update_mask) then :content else content end,
-  tag = case when 'tag' = any(:update_mask) then :tag else tag end,
-  embed = case when 'embed' = any(:update_mask) then :embed else embed end
+  content = case when 'content' = any(:update_mask) then :content else l.content end,
+  tag = case when 'tag' = any(:update_mask) then :tag else l.tag end,
+  embed = case when 'embed' = any(:update_mask) then :embed else l.embed end
 where lower(title) = lower(:title)
-returning
-  id,
-  title,
-  content,
-  tag,
-  user_who_added,
-  id_user_who_added,
-  time_added,
-  embed,
-  guild_id;
+returning :part.link;
 
 -- name: DeleteLink
 delete from links

@@ -1,20 +1,15 @@
+-- part: report
+-- The columns of a report `r`.
+  r.id, r.message_id, r.user_id, r.reported_user_id, r.channel_id, r.reason, r.anonymous,
+  r.additional_info, r.guild_id, r.created_at
+
 -- name: GetReport
-select
-  r.id,
-  r.message_id,
-  r.user_id,
-  r.reported_user_id,
-  r.channel_id,
-  r.reason,
-  r.anonymous,
-  r.additional_info,
-  r.guild_id,
-  r.created_at
+select :part.report
 from reports r
 where r.message_id = :message_id and r.user_id = :user_id;
 
 -- name: CreateReport
-insert into reports (
+insert into reports as r (
   message_id,
   user_id,
   reported_user_id,
@@ -34,17 +29,7 @@ values (
   :additional_info,
   :guild_id
 )
-returning
-  id,
-  message_id,
-  user_id,
-  reported_user_id,
-  channel_id,
-  reason,
-  anonymous,
-  additional_info,
-  guild_id,
-  created_at;
+returning :part.report;
 
 -- name: CheckReportExists
 select exists (
@@ -55,17 +40,7 @@ select exists (
 
 -- name: ListGuildReports
 -- page: r.created_at desc, r.id desc
-select
-  r.id,
-  r.message_id,
-  r.user_id,
-  r.reported_user_id,
-  r.channel_id,
-  r.reason,
-  r.anonymous,
-  r.additional_info,
-  r.guild_id,
-  r.created_at
+select :part.report
 from reports r
 where r.guild_id = :guild_id and :page.after
 order by r.created_at desc, r.id desc
@@ -73,17 +48,7 @@ limit :page.size;
 
 -- name: ListReportsAgainstUser
 -- page: r.created_at desc, r.id desc
-select
-  r.id,
-  r.message_id,
-  r.user_id,
-  r.reported_user_id,
-  r.channel_id,
-  r.reason,
-  r.anonymous,
-  r.additional_info,
-  r.guild_id,
-  r.created_at
+select :part.report
 from reports r
 where r.reported_user_id = :reported_user_id and :page.after
 order by r.created_at desc, r.id desc
