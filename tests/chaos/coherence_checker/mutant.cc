@@ -160,6 +160,13 @@ class Seamless : public Honest {
   bool opened_ = false;
 };
 
+/// Nothing was under way when it began.
+class Unready : public Honest {
+ public:
+  using Honest::Honest;
+  void OnOpen(uint64_t) override { Honest::OnOpen(0); }
+};
+
 /// A token promises what nobody has told yet.
 class Generous : public Honest {
  public:
@@ -206,6 +213,7 @@ const std::map<std::string, Maker>& Makers() {
       {"seamless", Make<Seamless>},
       {"slow", Make<Slow>},
       {"triggers", MakeBlind<kLog>},
+      {"unready", Make<Unready>},
   };
   return makers;
 }

@@ -63,6 +63,7 @@ class Readers {
   void Violated(const Caller& caller, const std::string& what);
   std::shared_ptr<grpc::GenericStub> StubOf(size_t replica);
   size_t Draw(size_t below) { return std::uniform_int_distribution<size_t>(0, below - 1)(random_); }
+  size_t DrawKey();
 
   const Options options_;
   Ledger* const ledger_;
