@@ -25,7 +25,7 @@ ABSL_FLAG(double, seconds, 0, "how long instead, with whatever reads that gives"
 ABSL_FLAG(std::string, mutant, "", "what to get wrong: then a violation ends the run");
 ABSL_FLAG(bool, mutants, false, "lists the mutants");
 ABSL_FLAG(int, writers, 4, "programs that write to the database directly");
-ABSL_FLAG(int, pause_ms, 40, "mean pause between two writes of one of them");
+ABSL_FLAG(int, pause_ms, 60, "mean pause between two writes of one of them");
 ABSL_FLAG(int, cancels, 0, "calls of a thousand that are cancelled");
 ABSL_FLAG(bool, break_streams, false, "end the replicas' streams of changes every second");
 ABSL_FLAG(bool, replica, false, "serve instead; for the program itself");
