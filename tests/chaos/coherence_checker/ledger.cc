@@ -1,5 +1,7 @@
 #include "tests/chaos/coherence_checker/ledger.h"
 
+#include <algorithm>
+
 namespace twi::checker {
 namespace {
 
@@ -35,10 +37,9 @@ void Ledger::Sample() {
 int64_t Ledger::KnownBefore(size_t reg, Clock::duration age) const {
   const Clock::time_point then = Clock::now() - age;
   std::lock_guard lock(mutex_);
-  for (auto sample = past_.rbegin(); sample != past_.rend(); ++sample) {
-    if (sample->after <= then) return sample->known[reg];
-  }
-  return 1;
+  const auto sample = std::find_if(past_.rbegin(), past_.rend(),
+                                   [&](const Past& past) { return past.after <= then; });
+  return sample == past_.rend() ? 1 : sample->known[reg];
 }
 
 }  // namespace twi::checker

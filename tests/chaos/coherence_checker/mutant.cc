@@ -197,7 +197,7 @@ constexpr char kPartitioned[] = "reg_part";
 
 using Maker = std::unique_ptr<Honest> (*)(const std::string& dsn, sql::ChangeListener* listener);
 const std::map<std::string, Maker>& Makers() {
-  static const std::map<std::string, Maker> makers = {
+  static const std::map<std::string, Maker> kMakers = {
       {"", Make<Honest>},
       {"brief", Make<Brief>},
       {"cascades", MakeBlind<kChild>},
@@ -215,7 +215,7 @@ const std::map<std::string, Maker>& Makers() {
       {"triggers", MakeBlind<kLog>},
       {"unready", Make<Unready>},
   };
-  return makers;
+  return kMakers;
 }
 
 /// A source with its mutant, which has to outlive it.
@@ -233,14 +233,14 @@ class Source : public sql::ChangeSource {
 }  // namespace
 
 const std::vector<std::string>& Mutants() {
-  static const std::vector<std::string> names = [] {
+  static const std::vector<std::string> kNames = [] {
     std::vector<std::string> all;
     for (const auto& [name, maker] : Makers()) {
       if (!name.empty()) all.push_back(name);
     }
     return all;
   }();
-  return names;
+  return kNames;
 }
 
 std::unique_ptr<sql::ChangeSource> Follow(const std::string& dsn, const std::string& mutant,

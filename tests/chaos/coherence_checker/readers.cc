@@ -49,16 +49,16 @@ struct Readers::Way {
 };
 
 const std::vector<Readers::Way>& Readers::Ways() {
-  static const std::vector<Way> ways = {{"Get"},
-                                        {"GetByTable"},
-                                        {"GetChild"},
-                                        {"GetLogged"},
-                                        {"GetPartitioned"},
-                                        {"GetViewed"},
-                                        {"GetRefreshed", kSeen},
-                                        {"GetDefined", kDefined, false},
-                                        {"GetSum", 0, false, true}};
-  return ways;
+  static const std::vector<Way> kWays = {{"Get"},
+                                         {"GetByTable"},
+                                         {"GetChild"},
+                                         {"GetLogged"},
+                                         {"GetPartitioned"},
+                                         {"GetViewed"},
+                                         {"GetRefreshed", kSeen},
+                                         {"GetDefined", kDefined, false},
+                                         {"GetSum", 0, false, true}};
+  return kWays;
 }
 
 struct Readers::Caller {
