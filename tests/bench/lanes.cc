@@ -98,23 +98,22 @@ class Callers {
 };
 
 /// The database of all runs.
-const testing::Database& TheDatabase() {
-  static const testing::Database* const database = [] {
-    auto* const made = new testing::Database;
-    made->Run(
+class Tables : public testing::Database {
+ public:
+  Tables() {
+    Run(
         absl::StrCat("create table row (id int primary key, body text not null);"
                      "insert into row select i, repeat('x', 100) from generate_series(0, ",
                      kRows - 1,
                      ") i;"
                      "create table counts (n int primary key, times bigint default 1);"
                      "analyze"));
-    return made;
-  }();
-  return *database;
-}
+  }
+};
 
 void Measure(benchmark::State& state, const Statement& statement, PoolOptions options) {
-  options.dsn = TheDatabase().dsn();
+  static const Tables kTables;
+  options.dsn = kTables.dsn();
   options.slow = absl::InfiniteDuration();
   Pool pool(options);
   if (!pool.WaitConnected(absl::Seconds(20)).ok()) return state.SkipWithError("not connected");
