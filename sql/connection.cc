@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "sql/primary.h"
 
 namespace twi::sql {
 namespace {
@@ -111,16 +112,7 @@ absl::StatusOr<std::shared_ptr<Connection>> Connection::Open(const ConnectionOpt
                                                              asio::io_context& loop) {
   const std::string timeout =
       absl::StrCat(std::max<int64_t>(2, absl::ToInt64Seconds(options.connect_timeout)));
-  // A dead peer is noticed within 10 s, whether we wait for it or it for us. Linux gives up at the
-  // first probe after the user timeout, whatever their number: at 9 s here, and with 10 s at 11.
-  // The DSN, expanded first, may say otherwise; that the server must be a primary it may not.
-  const char* const keywords[] = {"keepalives_idle",  "keepalives_interval",  "keepalives_count",
-                                  "tcp_user_timeout", "connect_timeout",      "application_name",
-                                  "dbname",           "target_session_attrs", nullptr};
-  const char* const values[] = {
-      "5",          "2",    "2", "8500", timeout.c_str(), "twi-data", options.dsn.c_str(),
-      "read-write", nullptr};
-  PGconn* raw = PQconnectdbParams(keywords, values, /*expand_dbname=*/1);
+  PGconn* raw = ConnectToPrimary(options.dsn, timeout, "twi-data", /*replication=*/false);
   std::shared_ptr<Connection> connection(new Connection(raw, loop, options));
   if (PQstatus(raw) != CONNECTION_OK) {
     return Error(absl::StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", PQerrorMessage(raw));

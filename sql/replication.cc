@@ -17,6 +17,7 @@
 #include "sql/big_endian.h"
 #include "sql/connector.h"
 #include "sql/pgoutput.h"
+#include "sql/primary.h"
 
 namespace twi::sql {
 namespace {
@@ -57,26 +58,9 @@ select pg_current_wal_insert_lsn(), pg_snapshot_xmax(pg_current_snapshot()), has
 // It commits, and what it leaves in the log is nobody's change.
 constexpr char kPush[] = "select pg_logical_emit_message(true, 'twi_data.push', '')";
 
+// In UTF-8: keys are compared with what callers ask for.
 Connected Connect(const std::string& dsn, bool replication) {
-  const char* const keywords[] = {"keepalives_idle",
-                                  "keepalives_interval",
-                                  "keepalives_count",
-                                  "tcp_user_timeout",
-                                  "connect_timeout",
-                                  "application_name",
-                                  "dbname",
-                                  "target_session_attrs",
-                                  "client_encoding",
-                                  "replication",
-                                  nullptr};
-  // Keys are compared with what callers ask for, which is UTF-8.
-  const char* const values[] = {"5",         "2",
-                                "2",         "8500",
-                                "10",        "twi-data changes",
-                                dsn.c_str(), "read-write",
-                                "UTF8",      replication ? "database" : nullptr,
-                                nullptr};
-  return {PQconnectdbParams(keywords, values, /*expand_dbname=*/1), PQfinish};
+  return {ConnectToPrimary(dsn, "10", "twi-data changes", replication), PQfinish};
 }
 
 absl::Status Broken(PGconn* connection) {
