@@ -77,6 +77,15 @@ class PoolTest : public ::testing::Test {
                         "and application_name = 'twi-data'"));
   }
 
+  /// How many statements with these words the database runs for the pool.
+  int Running(const std::string& words) const {
+    return std::stoi(
+        database_.Value("select count(*) from pg_stat_activity where state = 'active' and "
+                        "datname = current_database() and pid <> pg_backend_pid() and "
+                        "query like '%" +
+                        words + "%'"));
+  }
+
   /// True as soon as `condition` is, false after a minute without.
   template <typename Condition>
   static bool Eventually(Condition condition) {
@@ -103,6 +112,16 @@ class PoolTest : public ::testing::Test {
     auto holder = Begin(statement, {gate});
     EXPECT_TRUE(Eventually([this] { return pool_->numbers().busy == 1; }));
     return holder;
+  }
+
+  /// Makes a statement known as one that runs alone.
+  void MakeSlow(const Statement& statement) {
+    testing::Transaction gate = Close(0);
+    auto slow = Hold(statement, 0);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    gate.End();
+    Wait();
+    EXPECT_TRUE(slow[0]->status.ok()) << slow[0]->status;
   }
 
   std::vector<std::unique_ptr<Execution>> Begin(
