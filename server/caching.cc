@@ -57,7 +57,9 @@ void Caching::Tend() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     const uint64_t generation = coherence_.generation();
-    if (following_ && found_for_ != generation && FindDependencies(lock, generation)) continue;
+    // While nothing is told, the database may be away, and nothing found would be of use.
+    const bool unknown = following_ && coherence_.open() && found_for_ != generation;
+    if (unknown && FindDependencies(lock, generation)) continue;
     // Notified without the lock: looks again now and then.
     changed_.wait_for(lock, kTick);
     lock.unlock();
