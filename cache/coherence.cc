@@ -6,7 +6,6 @@
 #include "absl/hash/hash.h"
 
 namespace twi::cache {
-
 namespace {
 
 // Every change of the schema.
