@@ -10,7 +10,6 @@ namespace {
 
 using Kind = Optimization::Kind;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 TEST(OptimizationTest, StepsAreWhatTheirStatementsAre) {
   const auto steps = ReadOptimizations({"some.sql", R"(-- What this is for.
