@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "google/protobuf/util/time_util.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "sql/errors.h"
@@ -14,17 +15,24 @@
 namespace twi::server {
 namespace {
 
+using google::protobuf::util::TimeUtil;
+
 constexpr char kDomain[] = "data.twi";
 constexpr std::string_view kTypePrefix = "type.googleapis.com/";
 constexpr size_t kDetailsLimit = 4096;
 constexpr size_t kMessageTextLimit = 1024;
 
-/// When to try again, in milliseconds; 0: not.
-int RetryAfter(const std::string& reason) {
-  if (reason == "OVERLOADED") return 100;
-  if (reason == "DATABASE_UNAVAILABLE" || reason == "SHUTTING_DOWN") return 500;
-  if (reason == "SERIALIZATION_FAILURE" || reason == "DEADLOCK") return 20;
-  return 0;
+/// When to try again; 0: not.
+std::chrono::milliseconds RetryDelay(const absl::Status& status, const std::string& reason) {
+  if (const auto known = sql::RetryDelay(status)) return *known;
+  if (reason == "OVERLOADED") return std::chrono::milliseconds(100);
+  if (reason == "DATABASE_UNAVAILABLE" || reason == "SHUTTING_DOWN") {
+    return std::chrono::milliseconds(500);
+  }
+  if (reason == "SERIALIZATION_FAILURE" || reason == "DEADLOCK") {
+    return std::chrono::milliseconds(20);
+  }
+  return std::chrono::milliseconds(0);
 }
 
 }  // namespace
@@ -96,9 +104,9 @@ grpc::Status ToGrpc(const absl::Status& status, const std::string& operation) {
   if (!operation.empty()) (*info.mutable_metadata())["operation"] = operation;
   details.add_details()->PackFrom(info);
 
-  if (const int milliseconds = RetryAfter(reason); milliseconds > 0) {
+  if (const auto delay = RetryDelay(status, reason); delay.count() > 0) {
     google::rpc::RetryInfo retry;
-    retry.mutable_retry_delay()->set_nanos(milliseconds * 1000 * 1000);
+    *retry.mutable_retry_delay() = TimeUtil::MillisecondsToDuration(delay.count());
     details.add_details()->PackFrom(retry);
   }
   status.ForEachPayload([&details](absl::string_view url, const absl::Cord& payload) {

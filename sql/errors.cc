@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "sql/text.h"
 
 namespace twi::sql {
@@ -12,6 +14,11 @@ using absl::StatusCode;
 
 constexpr std::string_view kReasonUrl = "data.twi/reason";
 constexpr std::string_view kFactUrl = "data.twi/fact/";
+constexpr std::string_view kRetryDelayUrl = "data.twi/retry_delay_ms";
+
+// A queue is never empty sooner, and its pace never holds for longer.
+constexpr std::chrono::milliseconds kLeastDelay{100};
+constexpr std::chrono::milliseconds kMostDelay{5000};
 
 struct Rule {
   std::string_view sqlstate;  ///< Five characters, or the two of a class.
@@ -117,14 +124,25 @@ absl::Status ShuttingDown() {
   return Error(StatusCode::kUnavailable, "SHUTTING_DOWN", "the server is shutting down");
 }
 
-absl::Status TooManyWait() {
-  return Error(StatusCode::kResourceExhausted, "OVERLOADED",
-               "too many calls are waiting for the database");
+absl::Status TooManyWait(std::chrono::nanoseconds wait) {
+  absl::Status status = Error(StatusCode::kResourceExhausted, "OVERLOADED",
+                              "too many calls are waiting for the database");
+  const auto delay =
+      std::clamp(std::chrono::ceil<std::chrono::milliseconds>(wait), kLeastDelay, kMostDelay);
+  status.SetPayload(ToAbsl(kRetryDelayUrl), absl::Cord(absl::StrCat(delay.count())));
+  return status;
 }
 
 std::string Reason(const absl::Status& status) {
   auto payload = status.GetPayload(ToAbsl(kReasonUrl));
   return payload ? std::string(*payload) : "";
+}
+
+std::optional<std::chrono::milliseconds> RetryDelay(const absl::Status& status) {
+  const auto payload = status.GetPayload(ToAbsl(kRetryDelayUrl));
+  int64_t delay = 0;
+  if (!payload || !absl::SimpleAtoi(std::string(*payload), &delay)) return std::nullopt;
+  return std::chrono::milliseconds(delay);
 }
 
 std::vector<std::pair<std::string, std::string>> Facts(const absl::Status& status) {

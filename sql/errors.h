@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,11 +36,15 @@ absl::Status GaveUp();
 /// UNAVAILABLE: the database is down, or the server ends.
 absl::Status DatabaseUnavailable();
 absl::Status ShuttingDown();
-/// RESOURCE_EXHAUSTED: too many wait already, or for longer than there is time.
-absl::Status TooManyWait();
+/// RESOURCE_EXHAUSTED: too many wait already, or for longer than there is time. Who comes now would
+/// have to wait for so long.
+absl::Status TooManyWait(std::chrono::nanoseconds wait);
 
 /// The reason of an error made by Error, or "" when it has none.
 std::string Reason(const absl::Status& status);
+
+/// When it is worth to try again, as far as that is known.
+std::optional<std::chrono::milliseconds> RetryDelay(const absl::Status& status);
 
 /// The facts of an error made by Error.
 std::vector<std::pair<std::string, std::string>> Facts(const absl::Status& status);

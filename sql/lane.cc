@@ -50,7 +50,7 @@ bool Lane::Submit(Execution* execution) {
     const bool late =
         queue_.size() > limits_.callers && pace_.TooLate(queue_.size(), execution->deadline);
     if (late || queue_.size() >= kQueueLimit) {
-      execution->status = TooManyWait();
+      execution->status = TooManyWait(pace_.Wait(queue_.size()));
       return false;
     }
     queue_.push_back(execution);

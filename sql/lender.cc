@@ -58,7 +58,7 @@ bool Lender::Submit(Loan* loan) {
   {
     std::lock_guard lock(mutex_);
     const bool full = numbers_.waiting + arriving_ >= static_cast<int>(kQueueLimit);
-    loan->status = refusal_.ok() && full ? TooManyWait() : refusal_;
+    loan->status = refusal_.ok() && full ? TooManyWait(pace_.Wait(kQueueLimit)) : refusal_;
     if (!loan->status.ok()) return false;
     ++arriving_;
   }
@@ -75,7 +75,7 @@ bool Lender::Submit(Loan* loan) {
 void Lender::Enqueue(const Waiter& waiter) {
   if (waiter.Expire()) return waiter.Done();
   absl::Status refusal = Refusal(waiter.kind());
-  if (refusal.ok() && TooMany(waiter.deadline())) refusal = TooManyWait();
+  if (refusal.ok() && TooMany(waiter.deadline())) refusal = TooManyWait(pace_.Wait(queue_.size()));
   if (!refusal.ok()) return waiter.Answer(refusal);
   if (queue_.empty()) given_at_ = Clock::now();
   queue_.push_back(waiter);

@@ -15,10 +15,15 @@ class Pace {
     mean_.store(mean + (each - mean) / kShare, std::memory_order_relaxed);
   }
 
-  /// Whether who has so many before him would wait beyond his deadline. What would only be dropped
-  /// when its turn comes is refused while there is time to go elsewhere.
+  /// How long who has so many before him is going to wait.
+  Clock::duration Wait(size_t before) const {
+    return mean_.load(std::memory_order_relaxed) * before;
+  }
+
+  /// Whether he would wait beyond his deadline. What would only be dropped when its turn comes is
+  /// refused while there is time to go elsewhere.
   bool TooLate(size_t before, Clock::time_point deadline) const {
-    return Clock::now() + mean_.load(std::memory_order_relaxed) * before > deadline;
+    return Clock::now() + Wait(before) > deadline;
   }
 
  private:

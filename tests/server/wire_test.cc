@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "google/protobuf/util/time_util.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "sql/errors.h"
@@ -21,9 +22,11 @@ namespace twi::server {
 namespace {
 
 using absl::StatusCode;
+using google::protobuf::util::TimeUtil;
 using google::rpc::BadRequest;
 using google::rpc::ErrorInfo;
 using google::rpc::RetryInfo;
+using std::chrono::milliseconds;
 using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
@@ -126,6 +129,18 @@ TEST(ToGrpc, SaysWhenToTryAgainWhereThatHelps) {
     EXPECT_GE(retry.retry_delay().nanos(), 1'000'000) << reason;
     EXPECT_LT(retry.retry_delay().nanos(), 1'000'000'000) << reason;
   }
+}
+
+TEST(ToGrpc, SaysWhenToTryAgainAsFarAsThatIsKnown) {
+  const auto told = [](milliseconds wait) {
+    RetryInfo retry;
+    EXPECT_TRUE(
+        DetailsOf(ToGrpc(sql::TooManyWait(wait), "QuotesService/X")).details(1).UnpackTo(&retry));
+    return TimeUtil::DurationToMilliseconds(retry.retry_delay());
+  };
+  EXPECT_EQ(told(milliseconds(0)), 100);
+  EXPECT_EQ(told(milliseconds(1234)), 1234);
+  EXPECT_EQ(told(milliseconds(3'600'000)), 5000);
 }
 
 TEST(ToGrpc, PassesABadRequestOn) {
