@@ -53,6 +53,7 @@ const std::vector<Readers::Way>& Readers::Ways() {
                                          {"GetByTable"},
                                          {"GetChild"},
                                          {"GetLogged"},
+                                         {"GetLeaf"},
                                          {"GetPartitioned"},
                                          {"GetViewed"},
                                          {"GetRefreshed", kSeen},

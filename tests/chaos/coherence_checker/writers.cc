@@ -32,7 +32,8 @@ class Writer {
     if (which < 650) return DeleteAndInsert();
     if (which < 750) return Merge();
     if (which < 850) return Copy();
-    if (which < 985) return Call();
+    if (which < 930) return Call();
+    if (which < 985) return Knock();
     if (which < 994) return UpdateMany();
     // A new schema: all that is kept is given up, so these are rare.
     if (which < 996) return Truncate();
@@ -119,6 +120,14 @@ class Writer {
     const auto keys = Keys(1);
     Do(keys, [&](pqxx::work& work) {
       return work.exec(absl::StrCat("select ", keys[0], ", bump(", keys[0], ")"));
+    });
+  }
+  /// By a rule.
+  void Knock() {
+    const auto keys = Keys(1);
+    Do(keys, [&](pqxx::work& work) {
+      Lock(work, keys);
+      return work.exec("update reg_door set v = v + 1 where k" + In(keys) + " returning k, v");
     });
   }
   /// More than are told one by one.
