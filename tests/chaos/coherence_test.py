@@ -2,11 +2,14 @@
 and shows with each of its mutants that it would see one."""
 
 import contextlib
+import glob
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 import unittest
@@ -15,6 +18,7 @@ import grpc
 
 import cluster
 import server as program
+from slow_streams import SlowStreams
 
 CHECKER = os.environ["TWI_CHECKER"]
 # How many reads are checked at least, and how long each fault goes on.
@@ -52,13 +56,14 @@ on conflict (k) do update set v = reg.v + 1
 class Checker:
     """The checker at work on a database. As a context it is ended at the end."""
 
-    def __init__(self, dsn, *flags):
+    def __init__(self, dsn, *flags, environment=None):
         self.replicas = {}
         self.told = {"reads": 0, "hits": 0, "violations": 0}
         self.stderr = []
         self.process = subprocess.Popen([CHECKER, f"--dsn={dsn}", *flags], text=True,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, env=program.ENVIRONMENT)
+                                        stderr=subprocess.PIPE,
+                                        env=program.ENVIRONMENT | (environment or {}))
         self.listener = threading.Thread(target=self.listen)
         self.listener.start()
 
@@ -203,9 +208,9 @@ class Coherence(unittest.TestCase):
               f"{found['violations']} violations, {time.monotonic() - begin:.0f} s", flush=True)
         self.assert_coherent(found)
 
-    def suffer(self, happen):
-        """Lets it happen again and again; then there must be hits again."""
-        name = happen.__name__.replace("_", " ")
+    def suffer(self, happen, name=None):
+        """Lets it happen again and again, for SECONDS; then there must be hits again."""
+        name = name or happen.__name__.replace("_", " ")
         before = self.checker.now()
         begin = time.monotonic()
         while True:
@@ -230,6 +235,41 @@ class Coherence(unittest.TestCase):
             found = checker.result(SECONDS + 60)
         print(f"cancelled calls: {found}", flush=True)
         self.assertGreater(found["errors"], found["reads"] // 10)
+        self.assert_coherent(found)
+
+    def test_clocks_that_are_set(self):
+        """An hour on, two back, one on: to all processes but the database."""
+        library, = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+        with tempfile.TemporaryDirectory() as folder:
+            clock = pathlib.Path(folder) / "clock"
+            clock.write_text("+0")
+            environment = {"LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": str(clock),
+                           "FAKETIME_CACHE_DURATION": "0", "FAKETIME_DONT_RESET": "1",
+                           "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+            shown = subprocess.run(["date", "+%s"], capture_output=True, check=True,
+                                   env=environment | {"FAKETIME_TIMESTAMP_FILE": "/dev/null",
+                                                      "FAKETIME": "+1h"})
+            self.assertGreater(int(shown.stdout), time.time() + 3000)
+            with Checker(self.dsn, "--seconds=86400", environment=environment) as self.checker:
+                for offset in ("+0", "+1h", "-1h", "+0"):
+                    clock.write_text(offset)
+                    self.suffer(self.wait, f"clock set to {offset}")
+                found = self.checker.end()
+        self.assert_coherent(found)
+        self.assertEqual(found["errors"], 0)
+
+    def test_slow_streams(self):
+        server = f"{self.cluster.data.parent}/.s.PGSQL.5432"
+        with SlowStreams(server) as way, Checker(
+                # Of two settings of one name the last counts.
+                f"{self.dsn} host=127.0.0.1 port={way.port} sslmode=disable gssencmode=disable",
+                "--seconds=86400") as self.checker:
+            self.assertTrue(program.eventually(lambda: self.checker.told["hits"] > 100, 60))
+            opened = way.streams
+            self.suffer(lambda: way.slow(SECONDS, delay=0.5), "streams 0.5 s late")
+            self.assertEqual(way.streams, opened, "late is not lost")
+            self.suffer(lambda: way.slow(SECONDS, rate=10_000), "streams of 10 kB a second")
+            found = self.checker.end()
         self.assert_coherent(found)
 
     def test_a_commit_before_the_stream_that_is_visible_after_it(self):
@@ -264,6 +304,10 @@ class Coherence(unittest.TestCase):
                 self.assertEqual(program.query(self.dsn, "select v from reg where k = 1"), "2")
                 self.assertEqual({server.get(1)[0] for _ in range(20) if not time.sleep(0.02)},
                                  {then})
+
+    @staticmethod
+    def wait():
+        time.sleep(SECONDS)
 
     def await_slot(self, transaction):
         """The stream that opens waits for that transaction."""
