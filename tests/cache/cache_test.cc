@@ -75,6 +75,19 @@ TEST_F(CacheTest, TheLeastRecentlyUsedOfAllGoesFirst) {
   EXPECT_EQ(cache.statistics().evictions, 50U);
 }
 
+TEST_F(CacheTest, AsManyAnswersAreKeptAsSaidAndNeverMore) {
+  constexpr int kAnswers = 2000;
+  Cache cache({.entries = kAnswers}, &coherence_);
+  for (int i = 0; i < kAnswers; ++i) Keep(cache, std::to_string(i));
+  for (int i = 0; i < kAnswers; ++i) ASSERT_EQ(Find(cache, std::to_string(i)), "answer") << i;
+  const size_t bytes = cache.bytes();
+  for (int i = 0; i < 50 * kAnswers; ++i) {
+    Keep(cache, std::to_string(100'000 + i));
+    ASSERT_EQ(cache.entries(), 1U * kAnswers);
+  }
+  EXPECT_LE(cache.bytes(), bytes + 8U * kAnswers);
+}
+
 TEST_F(CacheTest, BytesAreBounded) {
   constexpr size_t kBytes = 1 << 20;
   Cache cache({.entries = 1'000'000, .bytes = kBytes}, &coherence_);

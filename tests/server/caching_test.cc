@@ -9,6 +9,7 @@
 #include <map>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -50,6 +51,26 @@ TEST_F(CachingTest, AWritePastTheServiceIsInAnyAnswerAfterTheBound) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     ASSERT_EQ(Read("Get", 5).value, 1000 + i);
   }
+}
+
+TEST_F(CachingTest, WhoReadsBetweenAWriteAndItsCommitLeavesNothingOldBehind) {
+  for (int i = 1; i <= 20; ++i) {
+    const int64_t before = Kept("Get", 12).value;
+    testing::Transaction writer(
+        served->database(), absl::StrCat("update number set value = ", 1000 + i, " where id = 12"));
+    UntilTold();
+    for (const char* how : {"", "strict", "bypass"}) ASSERT_EQ(Read("Get", 12, how).value, before);
+    writer.Commit();
+    ASSERT_EQ(Read("Get", 12, "strict").value, 1000 + i);
+    ASSERT_EQ(Kept("Get", 12).value, 1000 + i);
+  }
+}
+
+TEST_F(CachingTest, AnAnswerIsNobodysToChange) {
+  using Bytes = decltype(cache::Answer::bytes);
+  static_assert(std::is_same_v<Bytes, std::shared_ptr<const std::string>>);
+  Kept("Get", 13);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(Read("Get", 13, "stale=60").value, 13);
 }
 
 TEST_F(CachingTest, AStrictReadThatNothingHasChangedIsAHit) {
@@ -115,6 +136,7 @@ TEST_F(CachingTest, ThatThereIsNoRowIsKeptToo) {
   const Got none = Kept("Get", 5000);
   EXPECT_EQ(none.status.error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_EQ(testing::DetailsOf(none.status).info.reason(), "ROW_NOT_FOUND");
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Read("Get", 5000, "stale=60").cache, "hit");
   Run("insert into number values (5000, 1, 5)");
   EXPECT_EQ(Read("Get", 5000, "strict").value, 5);
   Run("delete from number where id = 5000");

@@ -89,6 +89,11 @@ Transaction::Transaction(const Database& database, const std::string& sql) {
 
 Transaction::~Transaction() = default;
 
+void Transaction::Commit() {
+  open_->work.commit();
+  End();
+}
+
 void Transaction::End() { open_.reset(); }
 
 }  // namespace twi::testing

@@ -27,11 +27,12 @@ class Database {
   std::string dsn_;
 };
 
-/// Somebody else's open transaction, which has run the script. It is rolled back.
+/// Somebody else's open transaction, which has run the script. It is rolled back unless committed.
 class Transaction {
  public:
   Transaction(const Database& database, const std::string& sql);
   ~Transaction();
+  void Commit();
   /// Before its time.
   void End();
 
