@@ -86,6 +86,7 @@ from request r
 left join saved s using (id);
 
 -- name: MarkChannelDeleted
+-- An array of channels is looked up in the index; a join may read all messages.
 with channel as (select c.id from channels c where c.id = :id),
 marked_channel as (
   update channels
@@ -105,11 +106,11 @@ marked_threads as (
   returning t.id
 ),
 marked_messages as (
-  update messages m
+  update messages
   set deleted = true
-  from (select id from channel union all select id from thread) p
-  where m.channel_id = p.id and not m.deleted
-  returning m.message_id
+  where channel_id = any(array(select id from channel union all select id from thread))
+    and not deleted
+  returning message_id
 )
 select
   (select count(*) from marked_threads) as thread_count,

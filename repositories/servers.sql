@@ -25,6 +25,10 @@ saved as (
   set
     server_name = excluded.server_name,
     creation_date = coalesce(s.creation_date, excluded.creation_date)
+  where (s.server_name, s.creation_date)
+    is distinct from (
+      excluded.server_name, coalesce(s.creation_date, excluded.creation_date)
+    )
   -- Of a row that was inserted or updated, an inserted one has no `xmax`.
   returning server_id, xmax = 0 as created
 )

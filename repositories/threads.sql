@@ -38,7 +38,7 @@ with marked_thread as (
 marked_messages as (
   update messages
   set deleted = true
-  where channel_id in (select t.id from threads t where t.id = :id) and not deleted
+  where channel_id = :id and not deleted and exists (select from threads t where t.id = :id)
   returning message_id
 )
 select (select count(*) from marked_messages) as message_count
