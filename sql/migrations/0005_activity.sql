@@ -40,6 +40,11 @@ create table join_leave (
   created_at timestamp
 );
 
+-- Each coming and going once: RecordMemberJoin, RecordMemberLeave. ListJoinLeaveUsers, which pages in
+-- this order.
+create unique index join_leave_user_id_server_id_date_uindex
+  on join_leave (user_id, server_id, date, join_or_leave);
+
 -- GetServerMemberFlow, GetDailyMemberFlow.
 create index idx_join_leave_server_date on join_leave (server_id, date desc);
 
@@ -52,6 +57,10 @@ create table role_changes (
     constraint role_changes_action_check check (action in ('added', 'removed')),
   timestamp timestamp not null default (now() at time zone 'UTC')
 );
+
+-- Each change once: RecordRoleChange.
+create unique index role_changes_user_id_role_id_timestamp_uindex
+  on role_changes (user_id, role_id, timestamp, server_id, action);
 
 -- A move is two rows of one time: `left`, then `joined`.
 create table voice_activity (
