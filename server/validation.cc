@@ -24,6 +24,7 @@ using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::FieldMask;
 using google::protobuf::Message;
+using google::protobuf::OneofDescriptor;
 using repositories::FieldValue;
 
 // Rows of a list when neither the call nor the field's rule says more.
@@ -81,12 +82,17 @@ struct Path {
   const FieldDescriptor* field;
   int index;
 
-  std::string ToString() const {
-    const std::string above = parent == nullptr ? "" : absl::StrCat(parent->ToString(), ".");
-    return index < 0 ? absl::StrCat(above, field->name())
-                     : absl::StrCat(above, field->name(), "[", index, "]");
-  }
+  std::string ToString() const;
 };
+
+std::string Below(const Path* parent, const std::string& name) {
+  return parent == nullptr ? name : absl::StrCat(parent->ToString(), ".", name);
+}
+
+std::string Path::ToString() const {
+  const std::string path = Below(parent, field->name());
+  return index < 0 ? path : absl::StrCat(path, "[", index, "]");
+}
 
 }  // namespace
 
@@ -105,7 +111,8 @@ struct Validator::Field {
 struct Validator::Type {
   const Descriptor* descriptor;
   std::vector<Field> fields;
-  bool checks = false;  ///< There is something to check, here or below.
+  std::vector<const OneofDescriptor*> required;  ///< One member of each must be set.
+  bool checks = false;                           ///< There is something to check, here or below.
 };
 
 Validator::Validator() = default;
@@ -148,6 +155,11 @@ Validator::Type* Validator::Add(const Descriptor* descriptor) {
     }
     type->fields.push_back(std::move(field));
   }
+  for (int i = 0; i < descriptor->real_oneof_decl_count(); ++i) {
+    const OneofDescriptor* oneof = descriptor->oneof_decl(i);
+    if (oneof->options().GetExtension(data::v1::required)) type->required.push_back(oneof);
+  }
+  type->checks = !type->required.empty();
   return type;
 }
 
@@ -179,6 +191,10 @@ class Validator::Visit {
       } else {
         CheckSingular(field, message, path);
       }
+    }
+    for (const OneofDescriptor* oneof : type.required) {
+      if (message->GetReflection()->HasOneof(*message, oneof)) continue;
+      violations_.Add(violations_.full() ? "" : Below(parent, oneof->name()), "must be set");
     }
   }
 

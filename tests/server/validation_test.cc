@@ -151,6 +151,18 @@ TEST(Validator, GoesDownIntoMessages) {
               ElementsAre(Pair("children[1].child.ids[1]", HasSubstr("greater than 0"))));
 }
 
+TEST(Validator, RequiredOneofsHaveAMember) {
+  using test::v1::Choices;
+  EXPECT_THAT(Violations<test::v1::Chosen>(""), ElementsAre(Pair("which", "must be set")));
+  EXPECT_THAT(Violations<test::v1::Chosen>("number: 0"),
+              ElementsAre(Pair("number", HasSubstr("greater than 0"))));
+  EXPECT_THAT(Violations<Choices>(""), IsEmpty());
+  EXPECT_THAT(Violations<Choices>("one { text: '' } many { message {} } many { number: 1 }"),
+              IsEmpty());
+  EXPECT_THAT(Violations<Choices>("one { word: '' } many { number: 1 } many {}"),
+              ElementsAre(Pair("one.which", "must be set"), Pair("many[1].which", "must be set")));
+}
+
 TEST(Validator, UpdateMasksNameFieldsThatAnUpdateSets) {
   using test::v1::UpdateResourceRequest;
   using test::v1::UpdateRowRequest;
