@@ -16,6 +16,9 @@ create table channels (
   allow_pins boolean not null default false
 );
 
+-- ListPinChannels, which pages in this order.
+create index channels_allow_pins_index on channels (id) where allow_pins;
+
 create table categories (
   id bigint constraint categories_pk primary key,
   name text,
