@@ -40,7 +40,8 @@ join command_history h using (serial);
 -- name: RecordInteraction
 -- Numbers are drawn first, so that each call knows its own. An insert that meets a row draws from its
 -- sequence all the same: users and servers that are there are left out before. Of calls that name a
--- server or a channel differently the last one counts.
+-- server or a channel differently the last one counts. The arrays make it look rows up, where a join
+-- may read them all.
 -- batch: user.user_id
 with request as (
   select
@@ -76,7 +77,8 @@ renamed_users as (
   update users u
   set username = r.username
   from request r
-  where u.user_id = r.user_id and u.username <> r.username
+  where u.user_id = r.user_id and u.user_id = any(array(select o.user_id from request o))
+    and u.username <> r.username
 ),
 new_users as (
   insert into users as u (user_id, created_at, bot, username)
@@ -96,7 +98,8 @@ renamed_servers as (
   update servers s
   set server_name = r.server_name
   from server r
-  where s.server_id = r.server_id and s.server_name is distinct from r.server_name
+  where s.server_id = r.server_id and s.server_id = any(array(select o.server_id from server o))
+    and s.server_name is distinct from r.server_name
 ),
 new_servers as (
   insert into servers as s (server_id, server_name, creation_date)
@@ -112,7 +115,8 @@ renamed_channels as (
   update channels c
   set name = r.name
   from channel r
-  where c.id = r.id and c.name is distinct from r.name
+  where c.id = r.id and c.id = any(array(select o.id from channel o))
+    and c.name is distinct from r.name
 ),
 new_channels as (
   insert into channels as c (id, name, created_at, guild_id)

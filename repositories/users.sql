@@ -53,22 +53,16 @@ select s._call, s.user_id in (select c.user_id from created c) as created
 from source s;
 
 -- name: UpsertUser
--- A user whom somebody else adds meanwhile is met by the insert.
+-- A user whom somebody else adds meanwhile is met by the insert. The array makes it look users up, where a
+-- join may read them all.
 -- batch: user_id
 :part.ensure,
-other as (
-  select u.user_id, s.username
-  from source s
-  join users u using (user_id)
-  where u.username <> s.username
-  order by u.user_id
-  for no key update of u
-),
 renamed as (
   update users u
-  set username = o.username
-  from other o
-  where u.user_id = o.user_id
+  set username = s.username
+  from source s
+  where u.user_id = s.user_id and u.user_id = any(array(select o.user_id from source o))
+    and u.username <> s.username
   returning u.user_id
 ),
 written as (

@@ -1,22 +1,11 @@
 // How much of large tables the statements of MessagesService touch, planned once for all arguments.
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <nlohmann/json.hpp>
-
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "proto/descriptor_names.h"
-#include "repositories/catalog.h"
-#include "sql/migrate.h"
-#include "tests/support/database.h"
+#include "tests/support/plans_fixture.h"
 #include "twi/data/v1/messages.pb.h"
 
 namespace twi::server {
 namespace {
 
-using repositories::Catalog;
 using repositories::Operation;
 
 // 30,000 messages of ten channels and 1,000 users, every fourth with one of each that hangs on it:
@@ -44,48 +33,9 @@ struct Look {
   int pages;              ///< That it may touch.
 };
 
-class MessagesPlansTest : public ::testing::Test {
+class MessagesPlansTest : public testing::PlansTest {
  protected:
-  MessagesPlansTest() {
-    auto migrations = sql::Migrations::Load(database_.dsn());
-    EXPECT_TRUE(migrations->Up([](const sql::MigrationStep&) {}).ok());
-    auto loaded = Catalog::Load(database_.dsn(), kRepositories, DataServices());
-    EXPECT_TRUE(loaded.ok()) << loaded.status();
-    catalog_ = std::move(loaded->catalog);
-    // Vacuum wants to be alone.
-    for (absl::string_view statement : absl::StrSplit(kTables, ';')) {
-      database_.Run(std::string(statement));
-    }
-  }
-
-  const Operation& Find(const std::string& method) const {
-    for (const auto& operation : catalog_->operations()) {
-      if (operation->method()->name() == method) return *operation;
-    }
-    ADD_FAILURE() << "no " << method;
-    std::abort();
-  }
-
-  /// Pages of tables and indexes that a statement touches. Those of its common table expressions
-  /// may count twice.
-  int Pages(const std::string& text, const std::string& arguments) const {
-    const auto told = nlohmann::json::parse(database_.Value(
-        absl::StrCat("set plan_cache_mode = force_generic_plan; prepare p as ", text,
-                     "; explain (analyze, buffers, format json) execute p (", arguments, ")")));
-    const auto pages = [](const nlohmann::json& plan) {
-      return plan.at("Shared Hit Blocks").get<int>() + plan.at("Shared Read Blocks").get<int>();
-    };
-    const nlohmann::json& root = told.at(0).at("Plan");
-    int sum = pages(root);
-    // Writes that nothing reads run after the plan's end.
-    for (const nlohmann::json& child : root.value("Plans", nlohmann::json::array())) {
-      if (child.at("Parent Relationship") == "InitPlan") sum += pages(child);
-    }
-    return sum;
-  }
-
-  testing::Database database_;
-  std::unique_ptr<Catalog> catalog_;
+  MessagesPlansTest() : PlansTest(kTables) {}
 };
 
 TEST_F(MessagesPlansTest, EachStatementTouchesFewPages) {
