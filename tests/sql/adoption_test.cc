@@ -58,6 +58,8 @@ const std::vector<std::string> kRejected = {
     "1 gallery_migration: breaks gallery_migration_raw_embed_data_check",
     "1 gallery_migration: breaks gallery_migration_tags_check",
     "1 gallery_migration: breaks gallery_migration_target_forum_check",
+    "1 join_leave: an earlier row has the same user_id, server_id, date, join_or_leave"
+    " (join_leave_user_id_server_id_date_uindex)",
     "1 join_leave: breaks join_leave_join_or_leave_check",
     "1 join_leave: date is null",
     "1 links: an earlier row has the same lower(title) (links_title_key)",
@@ -73,6 +75,8 @@ const std::vector<std::string> kRejected = {
     "1 reactions: date is null",
     "1 reactions: message_id is null",
     "1 reports: an earlier row has the same message_id, user_id (reports_message_id_user_id_key)",
+    "1 role_changes: an earlier row has the same user_id, role_id, \"timestamp\", server_id, action"
+    " (role_changes_user_id_role_id_timestamp_uindex)",
     "1 role_changes: breaks role_changes_action_check",
     "1 server_membership: server_id is null",
     "1 server_membership: user_id is null",

@@ -24,9 +24,9 @@ values (101, 'old', '2024-01-02'), (null, 'whose', '2024-01-02'), (101, 'when', 
 insert into join_leave (user_id, date, join_or_leave, server_name, server_id) values
   (1, '2024-01-01', 'join', 'The Inn', 10), (1, '2024-01-03', 'leave', null, 10),
   (2, '2024-01-01', 'join', null, 11), (2, null, 'leave', 'The Inn', 10),
-  (3, '2024-01-01', 'kick', 'The Inn', 10);
+  (3, '2024-01-01', 'kick', 'The Inn', 10), (1, '2024-01-01', 'join', 'again', 10);
 insert into role_changes (user_id, server_id, role_id, action)
-values (1, 10, 30, 'added'), (1, 10, 30, 'gained');
+values (1, 10, 30, 'added'), (1, 10, 30, 'gained'), (1, 10, 30, 'added');
 insert into updates (updated_table, action) values ('channels', 'UPDATE_CHANNEL_NAME');
 insert into channels (id, name, deleted) values (21, 'general', null), (22, 'art', true);
 insert into voice_activity (user_id, guild_id, channel_id, action)
