@@ -168,6 +168,50 @@ TEST_F(PeopleTest, ReactionsComeAndGoAllAtOnce) {
   EXPECT_EQ(Value("select count(*) from reactions"), absl::StrCat(distinct));
 }
 
+TEST_F(PeopleTest, WhatSomebodyElseAddsMeanwhileIsMet) {
+  // The calls begin while these are there for nobody else to see.
+  std::thread writer([&] {
+    server_.database().Run(
+        "begin; insert into users (user_id, username) values (1, 'old');"
+        "insert into reactions (message_id, user_id, unicode_emoji, date) values (9, 1, '🐸', "
+        "now());"
+        "insert into reactions (message_id, user_id, emoji_id, date) values (9, 2, 7, now());"
+        "lock updates in exclusive mode; select pg_sleep(1); commit");
+  });
+  while (Value("select count(*) from pg_locks where relation = 'updates'::regclass and mode = "
+               "'ExclusiveLock'") == "0") {
+  }
+  std::thread user([&] {
+    data::v1::UpsertUserRequest request;
+    data::v1::UpsertUserResponse response;
+    request.set_user_id(1);
+    request.set_username("new");
+    request.mutable_created_at();
+    Call("UsersService/UpsertUser", request, &response);
+    EXPECT_FALSE(response.created());
+    EXPECT_TRUE(response.renamed());
+  });
+  for (const bool unicode : {true, false}) {
+    data::v1::UpsertReactionRequest request;
+    data::v1::UpsertReactionResponse response;
+    request.set_message_id(9);
+    request.set_user_id(unicode ? 1 : 2);
+    request.mutable_date();
+    if (unicode) {
+      request.set_unicode("🐸");
+    } else {
+      request.mutable_custom()->set_emoji_id(7);
+    }
+    Call("ReactionsService/UpsertReaction", request, &response);
+    EXPECT_FALSE(response.added());
+  }
+  user.join();
+  writer.join();
+  EXPECT_EQ(Value("select concat_ws(' ', (select string_agg(username, ',') from users), (select "
+                  "count(*) from reactions))"),
+            "new 2");
+}
+
 TEST_F(PeopleTest, AComingToldManyTimesIsOne) {
   std::atomic<int> recorded = 0;
   Together([&](int, int call) {
