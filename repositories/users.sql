@@ -13,7 +13,8 @@ created as (
   returning user_id
 )
 
--- part: ensure
+-- part: source
+-- The users that the calls of a set name.
 with source as (
   select
     r._call,
@@ -29,7 +30,9 @@ with source as (
   select
     j.user_id,
     min(j.created_at) filter (where j.created_at < j.date) as created_at,
-    (array_agg(j.user_name order by j.date desc) filter (where j.user_name is not null))[1] as user_name
+    (
+      array_agg(j.user_name order by j.date desc, j.id desc) filter (where j.user_name is not null)
+    )[1] as user_name
   from join_leave j
   group by j.user_id
 
@@ -40,14 +43,14 @@ where u.user_id = :user_id;
 
 -- name: EnsureUser
 -- batch: user_id
-:part.ensure,
+:part.source,
 :part.add
 select s._call, s.user_id in (select c.user_id from created c) as created
 from source s;
 
 -- name: EnsureUserWithoutDate
 -- batch: user_id
-:part.ensure,
+:part.source,
 :part.add
 select s._call, s.user_id in (select c.user_id from created c) as created
 from source s;
@@ -56,7 +59,7 @@ from source s;
 -- A user whom somebody else adds meanwhile is met by the insert. The array makes it look users up, where a
 -- join may read them all.
 -- batch: user_id
-:part.ensure,
+:part.source,
 renamed as (
   update users u
   set username = s.username
