@@ -1,5 +1,7 @@
--- Installs pgvector where the migrations would. They are about to be applied to a schema that will be
+-- Installs the extensions where the migrations would. They are about to be applied to a schema that will be
 -- dropped, and what they install there would go with it.
+
+create extension if not exists pg_trgm;
 
 do $$
 begin
