@@ -57,6 +57,7 @@ const char* Misfit(const FieldRules& rules, const FieldDescriptor& field) {
   if (rules.has_max() && !number) return "max";
   if (rules.has_min_len() && !text && !bytes) return "min_len";
   if (rules.has_max_len() && !text && !bytes) return "max_len";
+  if (rules.has_min_items() && !field.is_repeated()) return "min_items";
   if (rules.has_max_items() && !field.is_repeated()) return "max_items";
   if (rules.id() && !IsInteger(field)) return "id";
   if (rules.has_page() && (field.is_repeated() || (field.type() != FieldDescriptor::TYPE_INT32 &&
@@ -209,6 +210,10 @@ class Validator::Visit {
     const FieldRules& rules = *field.rules;
     const int size = message->GetReflection()->FieldSize(*message, field.field);
     if (rules.required() && size == 0) Add(*path, "must not be empty");
+    if (rules.has_min_items() && size < rules.min_items()) {
+      Add(*path, absl::StrCat("must have at least ", Plural(rules.min_items(), "element"), ", not ",
+                              size));
+    }
     if (rules.has_max_items() && size > rules.max_items()) {
       Add(*path,
           absl::StrCat("must have at most ", Plural(rules.max_items(), "element"), ", not ", size));

@@ -18,5 +18,13 @@ create table invisible_text_twi (
   date timestamptz
 );
 
+-- SearchInvisibleText, which pages in this order; SuggestInvisibleTextTitles: the titles that begin so.
+create index invisible_text_twi_title_index
+  on invisible_text_twi ((lower(left(title, 100)) collate "C"), serial_id);
+
+-- SuggestInvisibleTextTitles: the titles that are something like it.
+create index invisible_text_twi_title_similarity_index
+  on invisible_text_twi using gin (title gin_trgm_ops);
+
 -- down
 drop table invisible_text_twi, password_link;

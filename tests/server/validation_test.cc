@@ -113,6 +113,11 @@ TEST(Validator, Lengths) {
               ElementsAre(Pair("digest", "must have at most 4 bytes, not 6")));
   EXPECT_THAT(Wrong("ids: [1, 2, 3, 4]"),
               ElementsAre(Pair("ids", "must have at most 3 elements, not 4")));
+  EXPECT_THAT(Violations<test::v1::Measured>("vector: [1, 2]"), IsEmpty());
+  EXPECT_THAT(Violations<test::v1::Measured>("vector: [1]"),
+              ElementsAre(Pair("vector", "must have at least 2 elements, not 1")));
+  EXPECT_THAT(Violations<test::v1::Measured>(""),
+              ElementsAre(Pair("vector", "must have at least 2 elements, not 0")));
 }
 
 TEST(Validator, UnknownEnumNumbers) {
@@ -209,7 +214,8 @@ TEST(Validator, RulesThatMeanNothingAreProblems) {
       validator.problems(),
       ElementsAre("rule trim means nothing for field twi.test.v1.Misruled.id, which is "
                   "int64: take it away",
-                  HasSubstr("rule page means nothing for field twi.test.v1.Misruled.name")));
+                  HasSubstr("rule page means nothing for field twi.test.v1.Misruled.name"),
+                  HasSubstr("rule min_items means nothing for field twi.test.v1.Misruled.count")));
   auto request = Parse<test::v1::Misruled>("id: 1 name: 'x'");
   EXPECT_TRUE(validator.Check(&request).ok());
 }
