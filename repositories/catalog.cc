@@ -18,6 +18,7 @@
 #include "sql/describe.h"
 #include "sql/dictionary.h"
 #include "sql/proof.h"
+#include "sql/stand_ins.h"
 #include "sql/text.h"
 #include "twi/data/v1/options.pb.h"
 
@@ -111,7 +112,7 @@ absl::Status Catalog::Loader::Load(const std::string& dsn, const std::vector<Emb
     repositories_.push_back(Repository::Parse(file.name, file.text, &loaded_->problems));
   }
   Pair(services);
-  auto dictionary = sql::ReadDictionary(dsn);
+  auto dictionary = sql::ReadDictionary(dsn, sql::StandIns());
   if (!dictionary.ok()) return dictionary.status();
   dictionary_ = *std::move(dictionary);
 
@@ -120,7 +121,7 @@ absl::Status Catalog::Loader::Load(const std::string& dsn, const std::vector<Emb
     texts.push_back(draft.first.text);
     if (!draft.stanza->page.empty()) texts.push_back(draft.next.text);
   }
-  auto described = sql::Describe(dsn, texts);
+  auto described = sql::Describe(dsn, texts, sql::StandIns());
   if (!described.ok()) return described.status();
 
   loaded_->catalog = std::make_unique<Catalog>();

@@ -74,11 +74,13 @@ Described DescribeOne(PGconn* connection, const std::string& text) {
 }  // namespace
 
 absl::StatusOr<std::vector<Described>> Describe(const std::string& dsn,
-                                                const std::vector<std::string>& texts) {
+                                                const std::vector<std::string>& texts,
+                                                const std::string& before) {
   Handle connection(PQconnectdb(dsn.c_str()), PQfinish);
   if (PQstatus(connection.get()) != CONNECTION_OK) {
     return absl::UnavailableError(PQerrorMessage(connection.get()));
   }
+  if (!before.empty()) Run(connection.get(), before);
   Run(connection.get(), "set plan_cache_mode = force_generic_plan");
   std::vector<Described> all;
   for (const std::string& text : texts) all.push_back(DescribeOne(connection.get(), text));

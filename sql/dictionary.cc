@@ -51,9 +51,10 @@ void ForNames(const pqxx::row& row, Dictionary* dictionary, Note note) {
 
 }  // namespace
 
-absl::StatusOr<Dictionary> ReadDictionary(const std::string& dsn) {
+absl::StatusOr<Dictionary> ReadDictionary(const std::string& dsn, const std::string& before) {
   try {
     pqxx::connection connection(dsn);
+    if (!before.empty()) pqxx::nontransaction(connection).exec(before);
     pqxx::read_transaction transaction(connection);
     Dictionary dictionary;
     for (const pqxx::row& row : transaction.exec(kColumns)) {

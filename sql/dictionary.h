@@ -33,7 +33,8 @@ struct Dictionary {
   std::map<std::string, Function> functions;
 };
 
-/// Blocks. UNAVAILABLE when the database cannot be reached.
-absl::StatusOr<Dictionary> ReadDictionary(const std::string& dsn);
+/// Runs the script `before` first, on the connection that it reads by. Blocks. UNAVAILABLE when the
+/// database cannot be reached.
+absl::StatusOr<Dictionary> ReadDictionary(const std::string& dsn, const std::string& before = "");
 
 }  // namespace twi::sql

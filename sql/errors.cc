@@ -50,6 +50,8 @@ constexpr Rule kRules[] = {
      "concurrent changes; try again"},
     {"55P03", StatusCode::kAborted, "SERIALIZATION_FAILURE", Retry::kStatement,
      "a row is locked by another transaction; try again"},
+    {"55000", StatusCode::kFailedPrecondition, "NOT_COMPUTED", Retry::kNever,
+     "a view or a value that is asked for has not been computed yet"},
     {"57014", StatusCode::kDeadlineExceeded, "DEADLINE_EXCEEDED", Retry::kNever,
      "the statement took too long"},
     {"57P", StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", Retry::kNever,

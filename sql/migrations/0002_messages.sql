@@ -39,11 +39,15 @@ create table messages (
 -- Vacuumed early: edits and soft deletes leave dead rows all over a large table.
 with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 2);
 
--- GetLastMessageTime, ListMessageIds, StreamMessages of a channel, which pages in this order.
-create index idx_messages_channel_created on messages (channel_id, created_at, message_id);
+-- GetLastMessageTime, ListMessageIds, StreamMessages of a channel, which pages in this order. With the
+-- user, all that ListChannelTopUsers counts: without, the index of servers would be read for it, whole.
+create index idx_messages_channel_created on messages (channel_id, created_at, message_id, user_id);
 
 -- StreamMessages of a user, which pages in this order.
 create index idx_messages_user_created on messages (user_id, created_at, message_id);
+
+-- GetServerStats, which it has all columns for; ListDailyActivity.
+create index idx_messages_server_created on messages (server_id, created_at, user_id, channel_id);
 
 create table attachments (
   id bigint constraint attachments_pk primary key,

@@ -217,7 +217,7 @@ const std::vector<Failure> kFailures = {
     Raised("0A000", StatusCode::kFailedPrecondition, "SCHEMA_MISMATCH"),
     Raised("26000", StatusCode::kFailedPrecondition, "SCHEMA_MISMATCH", Retry::kStatement),
     Raised("XX000", StatusCode::kInternal, "INTERNAL"),
-    Raised("55000", StatusCode::kInternal, "INTERNAL"),
+    Raised("55000", StatusCode::kFailedPrecondition, "NOT_COMPUTED"),
     Raised("ZZ123", StatusCode::kInternal, "INTERNAL"),
 };
 
