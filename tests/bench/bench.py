@@ -1,9 +1,11 @@
 """What the benches share: the servers that they start, what those cost, and the calls."""
 
 import contextlib
+import datetime
 import json
 import os
 import pathlib
+import platform
 import re
 import shutil
 import signal
@@ -90,13 +92,84 @@ def workplace():
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def twi_data(flags, directory):
+def twi_data(flags, directory, *options, name="twi-data"):
     """The service on an embedded database; its ready values are the target and the DSN."""
     return Process(
-        "twi-data", directory,
-        [flags.build / "twi-data", "serve", f"--embedded_dir={directory / 'db'}",
-         "--listen=127.0.0.1:0", "--http_listen=127.0.0.1:0", "--threads=1", "--drain_notice=0s"],
+        name, directory,
+        [flags.build / "twi-data", "serve", f"--embedded_dir={directory / f'{name}.db'}",
+         "--listen=127.0.0.1:0", "--http_listen=127.0.0.1:0", "--threads=1", "--drain_notice=0s",
+         *options],
         r'^twi-data ready grpc=(\S+) .*dsn="([^"]+)"$')
+
+
+def empty_server(flags, directory, *options, name="empty_server"):
+    """A server that does nothing; its ready value is the port."""
+    return Process(name, directory, [flags.build / "tests/bench/empty_server", *options],
+                   r"^ready (\d+)$")
+
+
+def statements(flags, dsn):
+    """The statement of each operation as the service prepares it."""
+    printed = subprocess.run([flags.build / "twi-data", "operations", f"--dsn={dsn}"], check=True,
+                             stdout=subprocess.PIPE, text=True).stdout
+    return dict(re.findall(r"^\w+/(\w+)\n(?:  .*\n)*\n((?:    .*\n|\n(?=    ))+)", printed, re.M))
+
+
+def postmaster(dsn):
+    """The process id of an embedded database's first process."""
+    data = pathlib.Path(sql(dsn, "show data_directory"))
+    return int((data / "postmaster.pid").read_text().split()[0])
+
+
+def fill_quotes(dsn, rows):
+    sql(dsn, "truncate quotes restart identity",
+        "insert into quotes (quote, author, author_id, time)"
+        " select 'Quote ' || i || ': ' || repeat('level by level ', 5), 'Erin Solstice', i,"
+        f" timestamptz '2016-07-27' + i * interval '1 hour' from generate_series(1, {rows}) i",
+        "vacuum analyze quotes", "checkpoint")
+
+
+def circumstances(flags, dsn):
+    """What the figures of a run are of, for the line above its table."""
+    cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    grpc = subprocess.run(["pkg-config", "--modversion", "grpc++"], stdout=subprocess.PIPE,
+                          text=True).stdout.strip()
+    postgres = sql(dsn, "show server_version").split()[0]
+    return (f"{datetime.date.today()}: {os.cpu_count()} cores, {cpu.group(1) if cpu else 'CPU ?'}, "
+            f"Linux {platform.release()}, gRPC {grpc}, PostgreSQL {postgres} "
+            f"(fsync {sql(dsn, 'show fsync')}); medians of {flags.reps} runs of {flags.seconds:g} s.")
+
+
+def table(titles, rows):
+    """In Markdown; all but the first column are numbers."""
+    lines = [titles, ["---"] + ["---:"] * (len(titles) - 1), *rows]
+    return "\n".join("| " + " | ".join(map(str, cells)) + " |" for cells in lines)
+
+
+def report(flags, name, text):
+    """Prints it and, but for quick runs, writes it in its place in README.md."""
+    print(text)
+    if flags.quick:
+        return
+    readme = HERE / "README.md"
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, rest = readme.read_text().split(begin)
+    readme.write_text(f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}")
+    print(f"\nwritten into {os.path.relpath(readme)}")
+
+
+def flags_of(parser, quick):
+    """The flags of a bench. With --quick those in `quick` have these values."""
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
+    parser.add_argument("--quick", action="store_true")
+    flags = parser.parse_args()
+    if flags.quick:
+        vars(flags).update(quick)
+    flags.build = flags.build.resolve()
+    for program in "twi-data", "tests/bench/load", "tests/bench/peer":
+        if not (flags.build / program).exists():
+            sys.exit(f"{flags.build / program} is not built: cmake --build --preset release")
+    return flags
 
 
 def sql(dsn, *commands):

@@ -16,6 +16,7 @@
 
 ABSL_FLAG(std::string, listen, "127.0.0.1:0", "address; port 0 picks a free one");
 ABSL_FLAG(int, response_size, 120, "bytes of each response");
+ABSL_FLAG(bool, trailers, false, "send the trailers of a hit of the cache, too");
 ABSL_FLAG(bool, second_read, false, "look for a second message of the client before answering");
 
 namespace twi::bench {
@@ -29,6 +30,7 @@ class Call {
     grpc::ServerCompletionQueue* queue;
     const grpc::ByteBuffer* response;
     int reads;
+    bool trailers;
   };
 
   explicit Call(const Server& server) : server_(server), reads_left_(server.reads) {
@@ -47,6 +49,10 @@ class Call {
       stream_.Read(&request_, this);
     } else {
       finished_ = true;
+      if (server_.trailers) {
+        context_.AddTrailingMetadata("x-cache", "hit");
+        context_.AddTrailingMetadata("x-age-ms", "1234");
+      }
       stream_.WriteAndFinish(*server_.response, grpc::WriteOptions(), grpc::Status::OK, this);
     }
   }
@@ -81,7 +87,8 @@ int Main() {
   grpc::Slice slice(std::string(absl::GetFlag(FLAGS_response_size), 'x'));
   const grpc::ByteBuffer response(&slice, 1);
   const Call::Server state = {&service, queue.get(), &response,
-                              absl::GetFlag(FLAGS_second_read) ? 2 : 1};
+                              absl::GetFlag(FLAGS_second_read) ? 2 : 1,
+                              absl::GetFlag(FLAGS_trailers)};
   new Call(state);
   std::cout << "ready " << port << std::endl;
   void* tag;

@@ -1,5 +1,6 @@
-// A load client: keeps a fixed number of unary calls outstanding against one method for a few
-// seconds and prints one line of JSON about them. Messages are raw bytes, so it serves any method.
+// A load client: keeps a fixed number of calls outstanding against one method for a few seconds and
+// prints one line of JSON about them. Messages are raw bytes, so it serves any method, unary or
+// with a stream of requests.
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <sys/resource.h>
@@ -39,6 +40,10 @@ ABSL_FLAG(int64_t, int64_max, 10'000, "greatest value of int64_field");
 ABSL_FLAG(
     std::string, requests_file, "",
     "instead: requests in hex, one a line, sent in turn; a line may name its own method first");
+ABSL_FLAG(int, stream, 0,
+          "instead of unary calls: each a stream of so many requests, the next ones in turn; then "
+          "the whole run is measured");
+ABSL_FLAG(bool, cache, false, "count by the trailer x-cache where answers came from");
 
 namespace twi::bench {
 namespace {
@@ -105,13 +110,17 @@ class Load {
     std::vector<Call> calls(outstanding);
     measure_from_ = Clock::now() + Seconds(absl::GetFlag(FLAGS_warmup));
     measure_to_ = measure_from_ + Seconds(absl::GetFlag(FLAGS_seconds));
+    if (of_stream_ > 0) from_ = Mark{Clock::now(), CpuSeconds()};
     for (int i = 0; i < outstanding; ++i) {
       calls[i].stub = &stubs_[i % stubs_.size()];
       Start(calls[i], Clock::now());
     }
     void* tag;
     bool ok;
-    while (under_way_ > 0 && queue_.Next(&tag, &ok)) Finish(*static_cast<Call*>(tag));
+    while (under_way_ > 0 && queue_.Next(&tag, &ok)) {
+      Call& call = *static_cast<Call*>(tag);
+      if (call.stream == nullptr || !GoOn(call, ok)) Finish(call);
+    }
     return Report();
   }
 
@@ -122,6 +131,10 @@ class Load {
     std::optional<grpc::ClientContext> context;
     // Lives in the context's call: reset before it.
     std::unique_ptr<grpc::ClientAsyncResponseReader<grpc::ByteBuffer>> reader;
+    // Instead of the reader, with how far it is.
+    std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream;
+    int unsent;
+    enum { kSends, kReads, kEnds } step;
     grpc::ByteBuffer response;
     grpc::Status status;
   };
@@ -135,30 +148,66 @@ class Load {
   void Start(Call& call, Clock::time_point now) {
     call.started = now;
     call.reader.reset();
+    call.stream.reset();
     call.context.emplace();
     call.context->set_deadline(std::chrono::system_clock::now() + deadline_);
-    const Request& request = requests_[all_calls_ % requests_.size()];
+    ++all_calls_;
+    ++under_way_;
+    if (of_stream_ > 0) {
+      call.unsent = of_stream_;
+      call.step = Call::kSends;
+      call.stream = call.stub->PrepareCall(&*call.context,
+                                           requests_[next_ % requests_.size()].method, &queue_);
+      call.stream->StartCall(&call);
+      return;
+    }
+    const Request& request = requests_[next_++ % requests_.size()];
     call.reader =
         call.stub->PrepareUnaryCall(&*call.context, request.method, request.bytes, &queue_);
     call.reader->StartCall();
     call.reader->Finish(&call.response, &call.status, &call);
-    ++all_calls_;
-    ++under_way_;
+  }
+
+  /// The next step of a stream; false when it has ended.
+  bool GoOn(Call& call, bool ok) {
+    if (call.step == Call::kEnds) return false;
+    if (ok && call.unsent > 0) {
+      grpc::WriteOptions options;
+      if (--call.unsent == 0) options.set_last_message();
+      call.stream->Write(requests_[next_++ % requests_.size()].bytes, options, &call);
+    } else if (ok && call.step == Call::kSends) {
+      call.step = Call::kReads;
+      call.stream->Read(&call.response, &call);
+    } else {
+      call.step = Call::kEnds;
+      call.stream->Finish(&call.status, &call);
+    }
+    return true;
   }
 
   void Finish(Call& call) {
     const auto now = Clock::now();
     --under_way_;
     if (!from_ && now >= measure_from_) from_ = Mark{now, CpuSeconds()};
-    const bool over = now >= measure_to_ || all_calls_ >= max_calls_;
-    if (over && !to_) to_ = Mark{now, CpuSeconds()};
+    // On a busy machine a short run may be over before a call is.
+    const bool none = micros_.empty() && now < measure_to_ + Seconds(10);
+    const bool over = (now >= measure_to_ && !none) || all_calls_ >= max_calls_;
+    // Streams that began together end together: only a run as a whole tells their pace.
+    const bool whole = of_stream_ > 0;
+    if (over && !to_ && !whole) to_ = Mark{now, CpuSeconds()};
     if (from_ && !to_) Record(call, now);
+    if (over && under_way_ == 0 && whole) to_ = Mark{now, CpuSeconds()};
     if (!over) Start(call, now);
   }
 
   void Record(const Call& call, Clock::time_point now) {
     const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(now - call.started);
     micros_.push_back(static_cast<uint32_t>(micros.count()));
+    if (count_cache_) {
+      const auto& trailers = call.context->GetServerTrailingMetadata();
+      const auto found = trailers.find("x-cache");
+      if (found != trailers.end()) ++cache_[{found->second.data(), found->second.size()}];
+    }
     if (call.status.ok()) {
       response_bytes_ += call.response.Length();
       return;
@@ -177,6 +226,7 @@ class Load {
         {"calls", calls}, {"all_calls", all_calls_}, {"ok", ok}, {"errors", errors_}};
     if (!first_error_.empty()) report["first_error"] = first_error_;
     if (ok > 0) report["response_bytes"] = response_bytes_ / ok;
+    if (count_cache_) report["cache"] = cache_;
     if (calls == 0) return report;
     const std::chrono::duration<double> elapsed = to_->time - from_->time;
     report["calls_per_second"] = static_cast<double>(calls) / elapsed.count();
@@ -191,7 +241,10 @@ class Load {
 
   const int64_t max_calls_ = absl::GetFlag(FLAGS_max_calls);
   const Clock::duration deadline_ = Seconds(absl::GetFlag(FLAGS_deadline));
+  const int of_stream_ = absl::GetFlag(FLAGS_stream);
+  const bool count_cache_ = absl::GetFlag(FLAGS_cache);
   const std::vector<Request> requests_;
+  size_t next_ = 0;  ///< Of the requests.
   std::vector<grpc::GenericStub> stubs_;
   grpc::CompletionQueue queue_;
   Clock::time_point measure_from_;
@@ -205,6 +258,7 @@ class Load {
   std::vector<uint32_t> micros_;
   int64_t response_bytes_ = 0;
   std::map<std::string, int64_t> errors_;
+  std::map<std::string, int64_t> cache_;
   std::string first_error_;
 };
 
@@ -215,7 +269,8 @@ int Main() {
   if (!within(absl::GetFlag(FLAGS_outstanding), 1, 1024) ||
       !within(absl::GetFlag(FLAGS_channels), 1, 64) ||
       !within(absl::GetFlag(FLAGS_seconds), 0, 60) || !within(absl::GetFlag(FLAGS_warmup), 0, 10) ||
-      !within(absl::GetFlag(FLAGS_deadline), 0, 60)) {
+      !within(absl::GetFlag(FLAGS_deadline), 0, 60) ||
+      !within(absl::GetFlag(FLAGS_stream), 0, 1'000'000)) {
     std::cerr << "a flag is out of its range; see --help\n";
     return 1;
   }
@@ -252,7 +307,7 @@ int Main() {
 }  // namespace twi::bench
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage("Calls one unary method as fast as it answers.");
+  absl::SetProgramUsageMessage("Calls a method as fast as it answers.");
   absl::ParseCommandLine(argc, argv);
   return twi::bench::Main();
 }
