@@ -7,14 +7,17 @@
 
 #include <future>
 #include <map>
+#include <memory>
 #include <string>
 #include <thread>
 #include <type_traits>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "server/wire.h"
 #include "sql/publication.h"
 #include "tests/support/caching_fixture.h"
+#include "twi/data/v1/cache.pb.h"
 
 namespace twi::server {
 namespace {
@@ -206,6 +209,81 @@ TEST_F(CachingTest, ReadersOfOneKeyShareOneStatement) {
   const cache::Statistics numbers = served->caching()->cache().statistics();
   EXPECT_EQ(numbers.total_requests, static_cast<uint64_t>(kReaders));
   EXPECT_EQ(numbers.misses, static_cast<uint64_t>(how["miss"]));
+}
+
+/// The value of a series of /metrics of the method Sum; 0 when it is not there.
+int OfSum(const testing::RunningServer& server, const std::string& series) {
+  const std::string page = server.metrics().Page();
+  const size_t at = page.find("\n" + series + " ");
+  return at == page.npos ? 0 : std::stoi(page.substr(at + series.size() + 2));
+}
+int SumsUnderWay(const testing::RunningServer& server) {
+  return OfSum(server, R"(grpc_server_in_flight{grpc_method="Sum",)"
+                       R"(grpc_service="twi.test.v1.CachingService"})");
+}
+int SumsRead(const testing::RunningServer& server) {
+  int count = 0;
+  for (const char* mode : {"batch", "solo"}) {
+    count += OfSum(server, absl::StrCat(R"(twi_data_db_query_seconds_count{mode=")", mode,
+                                        R"(",operation="CachingService/Sum"})"));
+  }
+  return count;
+}
+
+TEST_F(CachingTest, ManyCallersOfOneColdKeyAreOneQuery) {
+  constexpr size_t kCallers = 256;
+  struct Caller {
+    grpc::ClientContext context;
+    grpc::ByteBuffer response;
+    grpc::Status status;
+    std::unique_ptr<grpc::ClientAsyncResponseReader<grpc::ByteBuffer>> reader;
+  };
+  Kept("Sum", 999);
+  // Who comes a second after a statement began does not wait for it. Where the machine lost so much
+  // time nothing is shown, and another key is tried.
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  for (int64_t id = 1000;; ++id) {
+    served->caching()->cache().ResetStatistics();
+    const int read_before = SumsRead(*served);
+    testing::Transaction gate(served->database(), "lock table number");
+    NumberRequest request;
+    request.set_id(id);
+    std::vector<Caller> callers(kCallers);
+    grpc::CompletionQueue queue;
+    const auto begin = std::chrono::steady_clock::now();
+    for (Caller& caller : callers) {
+      caller.reader =
+          served->stub().PrepareUnaryCall(&caller.context, "/twi.test.v1.CachingService/Sum",
+                                          Buffer(request.SerializeAsString()), &queue);
+      caller.reader->StartCall();
+      caller.reader->Finish(&caller.response, &caller.status, &caller);
+    }
+    Until([] { return SumsUnderWay(*served) == kCallers; });
+    // The server has one thread: when it answers this, all of them wait.
+    served->Call("/twi.data.v1.CacheService/GetCacheStats", data::v1::GetCacheStatsRequest(),
+                 nullptr);
+    const bool in_time = std::chrono::steady_clock::now() - begin < std::chrono::seconds(1);
+    UntilTold();
+    gate.End();
+    std::map<std::string, size_t> how;
+    for (size_t i = 0; i < kCallers; ++i) {
+      void* tag = nullptr;
+      bool ok = false;
+      queue.Next(&tag, &ok);
+      const Caller& caller = *static_cast<Caller*>(tag);
+      ASSERT_TRUE(caller.status.ok()) << caller.status.error_message();
+      const auto& trailers = caller.context.GetServerTrailingMetadata();
+      const grpc::string_ref cache = trailers.find("x-cache")->second;
+      ++how[{cache.data(), cache.size()}];
+    }
+    if (in_time) {
+      EXPECT_EQ(SumsRead(*served) - read_before, 1);
+      EXPECT_EQ(how, (std::map<std::string, size_t>{{"miss", 1}, {"join", kCallers - 1}}));
+      EXPECT_EQ(served->caching()->cache().statistics().total_requests, kCallers);
+      return;
+    }
+    ASSERT_LT(std::chrono::steady_clock::now(), give_up) << "too slow a machine";
+  }
 }
 
 TEST_F(CachingTest, WithoutChangesToldNothingIsServedButToThoseWhoAskForStaleness) {
