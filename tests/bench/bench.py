@@ -166,7 +166,7 @@ def flags_of(parser, quick):
     if flags.quick:
         vars(flags).update(quick)
     flags.build = flags.build.resolve()
-    for program in "twi-data", "tests/bench/load", "tests/bench/peer":
+    for program in "twi-data", "tests/bench/load", "tests/bench/tables_only":
         if not (flags.build / program).exists():
             sys.exit(f"{flags.build / program} is not built: cmake --build --preset release")
     return flags
