@@ -37,6 +37,7 @@ ABSL_FLAG(double, deadline, 10, "seconds each call may take, at most 60");
 ABSL_FLAG(int, int64_field, 1, "requests are this int64 field alone, drawn from [min, max]");
 ABSL_FLAG(int64_t, int64_min, 1, "least value of int64_field");
 ABSL_FLAG(int64_t, int64_max, 10'000, "greatest value of int64_field");
+ABSL_FLAG(int, seed, 1, "another one draws others");
 ABSL_FLAG(
     std::string, requests_file, "",
     "instead: requests in hex, one a line, sent in turn; a line may name its own method first");
@@ -86,7 +87,7 @@ std::vector<Request> RequestsOfFile(const std::string& path) {
 /// Enough that going through them in turn is as good as a draw for each call.
 std::vector<Request> RandomRequests(int field, int64_t min, int64_t max) {
   using google::protobuf::io::CodedOutputStream;
-  std::mt19937_64 random(1);
+  std::mt19937_64 random(static_cast<uint64_t>(absl::GetFlag(FLAGS_seed)));
   std::uniform_int_distribution<int64_t> value(min, max);
   std::vector<Request> requests;
   for (int i = 0; i < 100'000; ++i) {
