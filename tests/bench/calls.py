@@ -164,11 +164,11 @@ class Database:
         return self.cpu() - before, report
 
 
-def empty_call(flags, server, outstanding):
-    """Figures of the empty handler."""
+def empty_call(flags, server, outstanding, *more):
+    """Figures of the empty handler, with more flags for the load client."""
     before = bench.process_cpu(server.pid)
     figures = bench.load(flags, f"127.0.0.1:{server.ready_values[0]}", outstanding,
-                         "--method=/empty/Empty")
+                         "--method=/empty/Empty", *more)
     if figures["errors"] or figures["response_bytes"] < 100:
         sys.exit(f"{server.name} x{outstanding}: {figures}")
     used = bench.process_cpu(server.pid) - before
