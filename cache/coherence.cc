@@ -58,7 +58,15 @@ void Coherence::SetSource(sql::ChangeSource* source) {
   source_ = source;
 }
 
-void Coherence::OnOpen(uint64_t first) {
+bool Coherence::Tells(uint64_t place, BootClock::time_point asked) const {
+  if (told_.load(std::memory_order_acquire) >= place) return true;
+  // What was seen before was visible then.
+  return current_as_of() >= asked && reach() >= place;
+}
+
+void Coherence::OnOpen(uint64_t first, sql::ChangesFrom from) {
+  // Before the generation: who knows that knows what to look for in the schema.
+  from_.store(from, std::memory_order_release);
   first_.store(first, std::memory_order_release);
   BeginGeneration();
   // Another timeline may give the numbers of lost transactions to new ones. All that was told
@@ -86,8 +94,8 @@ void Coherence::OnCommit(const sql::Changes& changes) {
 
 void Coherence::OnSchemaChange() { BeginGeneration(); }
 
-void Coherence::SetCurrent(BootClock::time_point as_of, uint64_t position) {
-  position_.store(position, std::memory_order_release);
+void Coherence::SetCurrent(BootClock::time_point as_of, uint64_t reach) {
+  reach_.store(reach, std::memory_order_release);
   current_as_of_.store(as_of.time_since_epoch().count(), std::memory_order_release);
 }
 
@@ -97,13 +105,15 @@ void Coherence::OnCurrent(BootClock::time_point as_of, uint64_t position) {
 }
 
 void Coherence::OnTick(uint64_t position) {
-  position_.store(position, std::memory_order_release);
+  told_.store(position, std::memory_order_release);
   Release();
 }
 
 void Coherence::OnClosed() {
   open_.store(false, std::memory_order_release);
   SetCurrent(BootClock::time_point::min(), 0);
+  told_.store(0, std::memory_order_release);
+  from_.store(sql::ChangesFrom::kNone, std::memory_order_release);
   Release();
 }
 

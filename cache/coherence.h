@@ -51,8 +51,14 @@ class Coherence : public sql::ChangeListener {
     return BootClock::time_point(
         BootClock::duration(current_as_of_.load(std::memory_order_acquire)));
   }
-  /// All commits before this place in the database's log are told; 0 when nothing is being told.
-  uint64_t position() const { return position_.load(std::memory_order_acquire); }
+  /// All that was visible at current_as_of() has its commits before this place in the database's
+  /// log; 0 when nothing is being told.
+  uint64_t reach() const { return reach_.load(std::memory_order_acquire); }
+  /// Whether all is told that anybody has seen who was given `place` as a reach(), here or by
+  /// another server, before `asked`.
+  bool Tells(uint64_t place, BootClock::time_point asked) const;
+  /// How changes are told, as of this generation.
+  sql::ChangesFrom from() const { return from_.load(std::memory_order_acquire); }
   uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
   bool open() const { return open_.load(std::memory_order_acquire); }
 
@@ -84,14 +90,14 @@ class Coherence : public sql::ChangeListener {
     std::function<void()> done;
   };
 
-  void OnOpen(uint64_t first) override;
+  void OnOpen(uint64_t first, sql::ChangesFrom from) override;
   void OnCommit(const sql::Changes& changes) override;
   void OnSchemaChange() override;
   void OnCurrent(BootClock::time_point as_of, uint64_t position) override;
   void OnTick(uint64_t position) override;
   void OnClosed() override;
 
-  void SetCurrent(BootClock::time_point as_of, uint64_t position);
+  void SetCurrent(BootClock::time_point as_of, uint64_t reach);
   void BeginGeneration();
   /// Calls those whose wait is over.
   void Release();
@@ -99,10 +105,12 @@ class Coherence : public sql::ChangeListener {
   TagTable tags_;
   std::atomic<BootClock::rep> current_as_of_{
       BootClock::time_point::min().time_since_epoch().count()};
-  std::atomic<uint64_t> position_{0};
+  std::atomic<uint64_t> reach_{0};
+  std::atomic<uint64_t> told_{0};  ///< All commits before this place.
   std::atomic<uint64_t> generation_{1};
   std::atomic<uint64_t> first_{0};
   std::atomic<bool> open_{false};
+  std::atomic<sql::ChangesFrom> from_{sql::ChangesFrom::kNone};
   std::function<void()> new_generation_ = [] {};
 
   std::mutex mutex_;

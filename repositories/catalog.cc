@@ -275,7 +275,7 @@ absl::Status Catalog::Loader::CheckKept(const std::string& dsn) {
     statements.push_back(draft.first.text);
   }
   if (kept.empty()) return absl::OkStatus();
-  const auto all = sql::FindDependencies(dsn, statements);
+  const auto all = sql::FindDependencies(dsn, statements, sql::ChangesFrom::kStream);
   if (!all.ok()) return all.status();
   for (size_t i = 0; i < kept.size(); ++i) {
     if (all->each[i].flaw.empty()) continue;

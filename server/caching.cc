@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "server/reliance.h"
-#include "sql/replication.h"
+#include "sql/follower.h"
 
 namespace twi::server {
 
@@ -36,20 +36,18 @@ Caching::~Caching() {
 }
 
 void Caching::Follow() {
-  if (absl::Status status = sql::Replication::Check(options_.dsn); !status.ok()) {
-    return options_.log("nothing is cached, but for readers that ask for staleness",
-                        std::string(status.message()));
-  }
   coherence_.OnNewGeneration([this] { changed_.notify_all(); });
   {
     std::lock_guard lock(mutex_);
     following_ = true;
   }
-  source_ =
-      options_.source
-          ? options_.source(&coherence_)
-          : std::make_unique<sql::Replication>(
-                sql::Replication::Options{.dsn = options_.dsn, .log = options_.log}, &coherence_);
+  source_ = options_.source
+                ? options_.source(&coherence_)
+                : std::make_unique<sql::Follower>(sql::Follower::Options{.dsn = options_.dsn,
+                                                                         .only = options_.only,
+                                                                         .log = options_.log,
+                                                                         .chosen = options_.chosen},
+                                                  &coherence_);
   coherence_.SetSource(source_.get());
 }
 
@@ -74,7 +72,9 @@ bool Caching::FindDependencies(std::unique_lock<std::mutex>& lock, uint64_t gene
     statements.emplace_back(operation->statement().text);
   }
   lock.unlock();
-  auto all = sql::FindDependencies(options_.dsn, statements);
+  // Of this generation or a later one, for which there will be another look.
+  const sql::ChangesFrom from = coherence_.from();
+  auto all = sql::FindDependencies(options_.dsn, statements, from);
   lock.lock();
   // A change of the schema may be told before it can be seen.
   if (!all.ok() || !coherence_.SeesBeginning(all->snapshot)) return false;
@@ -87,8 +87,8 @@ bool Caching::FindDependencies(std::unique_lock<std::mutex>& lock, uint64_t gene
 }
 
 std::string Caching::Token() const {
-  const uint64_t position = coherence_.position();
-  return position == 0 ? "" : FreshnessToken(position);
+  const uint64_t reach = coherence_.reach();
+  return reach == 0 ? "" : FreshnessToken(reach);
 }
 
 bool Caching::Useful(const Wish& wish) const {
@@ -102,6 +102,17 @@ bool Caching::Useful(const Wish& wish) const {
   }
 }
 
+bool Caching::MustAsk(const Wish& wish) const {
+  switch (wish.freshness.mode) {
+    case Freshness::Mode::kStrict:
+      return true;
+    case Freshness::Mode::kSession:
+      return coherence_.from() == sql::ChangesFrom::kOutbox;
+    default:
+      return false;
+  }
+}
+
 std::shared_ptr<const cache::Entry> Caching::Find(const cache::Key& key, const Wish& wish) {
   const BootClock::time_point now = BootClock::now();
   switch (wish.freshness.mode) {
@@ -112,7 +123,7 @@ std::shared_ptr<const cache::Entry> Caching::Find(const cache::Key& key, const W
     case Freshness::Mode::kStrict:
       return coherence_.open() ? cache_.Find(key, wish.arrived, now) : nullptr;
     case Freshness::Mode::kSession:
-      if (coherence_.position() < wish.freshness.position) return nullptr;
+      if (!coherence_.Tells(wish.freshness.position, wish.arrived)) return nullptr;
       [[fallthrough]];
     default:
       return coherence_.open() ? cache_.Find(key, wish.arrived - options_.bound, now) : nullptr;

@@ -33,7 +33,12 @@ class Caching {
     /// without it is recent enough.
     std::chrono::milliseconds bound{50};
     Log log = [](std::string_view, std::string_view) {};
-    /// Where changes come from; none: the database's own log.
+    /// Called, on a thread of the cache's, with how changes are followed, and why not otherwise.
+    std::function<void(sql::ChangesFrom from, std::string_view why)> chosen =
+        [](sql::ChangesFrom, std::string_view) {};
+    /// The only way to follow changes; none: whatever the database allows.
+    sql::ChangesFrom only = sql::ChangesFrom::kNone;
+    /// Where changes come from instead.
     std::function<std::unique_ptr<sql::ChangeSource>(sql::ChangeListener*)> source = {};
   };
 
@@ -60,6 +65,9 @@ class Caching {
   std::shared_ptr<const Entry> Find(const cache::Key& key, const Wish& wish);
   /// Whether answers may be looked for and kept at all.
   bool Useful(const Wish& wish) const;
+  /// Whether there is only a hit when the database is asked after the call came. For a token, too,
+  /// where no place in the log is known before which all is told.
+  bool MustAsk(const Wish& wish) const;
 
   /// What an operation's answers depend on now; null when that is not known.
   std::shared_ptr<const sql::Dependencies> DependenciesOf(

@@ -83,6 +83,10 @@ const std::vector<Description> kTable = {
      MetricType::Gauge,
      {},
      "How old what is known of the database's changes is; absent while they are not told."},
+    {"twi_data_cache_source",
+     MetricType::Gauge,
+     {"source"},
+     "1 for how the database's changes are told now: by its log, by triggers, or not at all."},
     {"twi_data_db_pool_connections", MetricType::Gauge, {"state"}, "Connections to the database."},
     {"twi_data_db_pool_max", MetricType::Gauge, {}, "Connections that may be open."},
     {"twi_data_db_pool_waiters", MetricType::Gauge, {}, "Callers that wait for a connection."},
@@ -254,6 +258,10 @@ class Readings {
     Add("twi_data_cache_invalidations_total",
         {{"change", cache.changed}, {"generation", cache.generation}, {"hand", cache.by_hand}});
     if (cache.lag) Add("twi_data_cache_lag_seconds", *cache.lag);
+    for (const auto source :
+         {sql::ChangesFrom::kStream, sql::ChangesFrom::kOutbox, sql::ChangesFrom::kNone}) {
+      Add("twi_data_cache_source", {{sql::NameOf(source), source == cache.source ? 1 : 0}});
+    }
   }
 
   void Add(const ProcessNumbers& process) {

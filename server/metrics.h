@@ -14,6 +14,7 @@
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
+#include "sql/changes.h"
 
 namespace twi::server {
 
@@ -116,6 +117,8 @@ struct CacheReading {
   double bytes = 0;
   /// How old what is known of the database's changes is; nothing when they are not told.
   std::optional<double> lag;
+  /// How they are told.
+  sql::ChangesFrom source = sql::ChangesFrom::kNone;
   /// Answers given up since the start.
   double expired = 0;
   double crowded_out = 0;

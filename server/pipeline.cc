@@ -219,7 +219,7 @@ Task<absl::Status> Pipeline::Read(Call& call, const Message& request) {
   absl::Status status;
 
   std::shared_ptr<const Caching::Entry> entry;
-  if (useful && wish->freshness.mode == Freshness::Mode::kStrict) {
+  if (useful && caching_->MustAsk(*wish)) {
     Wait current(call,
                  [&](Wait::Done done) { caching_->AwaitCurrent(wish->arrived, std::move(done)); });
     co_await current;

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "proto/descriptor_names.h"
 #include "repositories/catalog.h"
 #include "server/address.h"
@@ -26,8 +27,10 @@
 #include "server/services/reflection.h"
 #include "server/version.h"
 #include "sql/migrate.h"
+#include "sql/outbox_triggers.h"
 #include "sql/pool.h"
 #include "sql/publication.h"
+#include "sql/replication.h"
 #include "sql/text.h"
 
 namespace twi::server {
@@ -177,11 +180,36 @@ CacheReading ReadCache(Caching& caching) {
   reading.changed = count(cache::Event::kChanged);
   reading.generation = count(cache::Event::kGeneration);
   reading.by_hand = count(cache::Event::kByHand);
+  reading.source = caching.coherence().from();
   const sql::BootClock::time_point as_of = caching.coherence().current_as_of();
   if (as_of > sql::BootClock::time_point::min()) {
     reading.lag = std::chrono::duration<double>(sql::BootClock::now() - as_of).count();
   }
   return reading;
+}
+
+void LogSource(sql::ChangesFrom from, std::string_view why) {
+  if (from == sql::ChangesFrom::kNone) {
+    Log(LogLevel::kWarning, "nothing is cached, but for readers that ask for staleness",
+        {{"reason", why}});
+  } else if (why.empty()) {
+    Log(LogLevel::kInfo, "changes are followed", {{"source", sql::NameOf(from)}});
+  } else {
+    Log(LogLevel::kInfo, "changes are followed", {{"source", sql::NameOf(from)}, {"reason", why}});
+  }
+}
+
+/// Makes what changes are followed by: the publication and, where no slot is to be had, the outbox.
+void PrepareSources(const std::string& dsn) {
+  absl::Status status = sql::PreparePublication(dsn);
+  if (!status.ok()) LogEvent("there is no publication of changes", ToStd(status.message()));
+  if (!absl::IsFailedPrecondition(sql::Replication::Check(dsn))) return;
+  const auto left = sql::PrepareOutbox(dsn);
+  if (!left.ok()) return LogEvent("there is no outbox of changes", ToStd(left.status().message()));
+  if (!left->empty()) {
+    LogEvent("tables are in use and get no triggers: nothing of them is cached until another start",
+             absl::StrJoin(*left, ", "));
+  }
 }
 
 /// Makes the libraries log as we do. gRPC and protobuf report what clients do wrong, which the
@@ -240,15 +268,13 @@ int Serve(const Configuration& configuration) {
 
   std::unique_ptr<Caching> caching;
   if (configuration.cache_entries > 0) {
-    if (database->embedded || configuration.migrate) {
-      absl::Status status = sql::PreparePublication(database->dsn);
-      if (!status.ok()) LogEvent("changes cannot be followed", ToStd(status.message()));
-    }
+    if (database->embedded || configuration.migrate) PrepareSources(database->dsn);
     caching = std::make_unique<Caching>(
         Caching::Options{.dsn = database->dsn,
                          .cache = {.entries = static_cast<size_t>(configuration.cache_entries),
                                    .bytes = static_cast<size_t>(configuration.cache_bytes)},
-                         .log = LogEvent},
+                         .log = LogEvent,
+                         .chosen = LogSource},
         *catalog);
     caching->Follow();
     metrics.SetCache([&caching] { return ReadCache(*caching); });

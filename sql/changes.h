@@ -58,6 +58,15 @@ struct Changes {
   bool empty() const { return tables.empty() && !schema; }
 };
 
+/// How changes are known.
+enum class ChangesFrom {
+  kNone,    ///< They are not.
+  kStream,  ///< The database's log, by logical replication.
+  kOutbox,  ///< What triggers write down.
+};
+/// `none`, `stream` or `outbox`.
+const char* NameOf(ChangesFrom from);
+
 /// Hears of every committed change of a database, whoever made it. Called by one thread.
 class ChangeListener {
  public:
@@ -65,15 +74,16 @@ class ChangeListener {
 
   /// From here on every transaction is told that was not through when `first` began. Between an
   /// OnClosed and the next OnOpen some are missing.
-  virtual void OnOpen(uint64_t first) = 0;
-  /// In the order of commits. The transaction may not be visible to others yet.
+  virtual void OnOpen(uint64_t first, ChangesFrom from) = 0;
+  /// In no certain order. The transaction may not be visible to others yet.
   virtual void OnCommit(const Changes& changes) = 0;
-  /// Something of the schema was changed in a way that is not told in the order of commits.
+  /// Something of the schema was changed in a way that is not told as a transaction's.
   virtual void OnSchemaChange() = 0;
-  /// All that was visible to anybody at `as_of` has been told, and all commits before `position`,
-  /// a place in the database's log.
+  /// All that was visible to anybody at `as_of` has been told, and has its commits before
+  /// `position`, a place in the database's log.
   virtual void OnCurrent(BootClock::time_point as_of, uint64_t position) = 0;
-  /// All commits before `position` have been told. At least every 10 ms while open.
+  /// All commits before `position` have been told, also those that are not visible yet; 0 when that
+  /// is known of no place. At least every 10 ms while open.
   virtual void OnTick(uint64_t position) = 0;
   virtual void OnClosed() = 0;
 };

@@ -11,8 +11,10 @@
 #include "absl/strings/strip.h"
 #include "sql/analysis.h"
 #include "sql/dictionary.h"
+#include "sql/outbox_triggers.h"
 #include "sql/readings.h"
 #include "sql/replication.h"
+#include "sql/schema_watch.h"
 
 namespace twi::sql {
 namespace {
@@ -73,8 +75,8 @@ from pg_class c
 where c.oid = to_regclass(
   (select string_agg(quote_ident(part), '.') from unnest(string_to_array($1, '.')) part)))sql";
 
-// Of a partition's root: whether all that happens to it is told.
-constexpr char kTable[] = R"sql(
+// Of a partition's root: whether the publication $2 has all that happens to it.
+constexpr char kPublished[] = R"sql(
 select c.oid::regclass::text,
   exists (
     select from pg_publication_tables t
@@ -93,7 +95,7 @@ select a.attname, a.atttypid in ('int2'::regtype, 'int4'::regtype, 'int8'::regty
 from pg_class c
 join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and a.attgenerated = ''
 left join pg_collation l on l.oid = a.attcollation
-where c.oid = $1::oid and c.relkind = 'r'
+where c.oid = $1::oid and c.relkind = 'r' and $2 <> ''
   and (a.atttypid in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
     or a.atttypid in ('text'::regtype, 'varchar'::regtype) and l.collisdeterministic)
   and (c.relreplident = 'f' or exists (
@@ -110,11 +112,27 @@ join pg_namespace n on n.oid = p.pronamespace
 join pg_language l on l.oid = p.prolang
 where p.proname = $2 and case when $1 = '' then pg_function_is_visible(p.oid) else n.nspname = $1 end)sql";
 
+/// What is asked of a table, by its number and a name, and what is said of one of which not all is
+/// told.
+struct Telling {
+  const char* table;
+  const char* columns;
+  const char* name;
+  const char* lack;
+};
+
+Telling TellingOf(ChangesFrom from) {
+  if (from == ChangesFrom::kOutbox) {
+    return {kToldByTriggers, kColumnsOfTriggers, kOwnSchema, " lacks triggers that tell of it"};
+  }
+  return {kPublished, kIdentity, kPublication, " is not published"};
+}
+
 /// Follows one statement to its tables.
 class Search {
  public:
-  Search(const Dictionary* dictionary, pqxx::transaction_base* transaction)
-      : dictionary_(*dictionary), transaction_(*transaction) {}
+  Search(const Dictionary* dictionary, const Telling& telling, pqxx::transaction_base* transaction)
+      : dictionary_(*dictionary), telling_(telling), transaction_(*transaction) {}
 
   Dependencies Of(const std::string& text) {
     const auto analysis = Analyse(text);
@@ -176,9 +194,9 @@ class Search {
 
   void AddTable(Oid oid, const std::string& called) {
     if (!called_[oid].insert(called).second || called_[oid].size() > 1) return;
-    const pqxx::row row = transaction_.exec_params1(kTable, oid, kPublication);
+    const pqxx::row row = transaction_.exec_params1(telling_.table, oid, telling_.name);
     const auto name = row[0].as<std::string>();
-    if (!row[1].as<bool>()) Refuse(absl::StrCat(name, " is not published"));
+    if (!row[1].as<bool>()) Refuse(absl::StrCat(name, telling_.lack));
     all_.tables.push_back({oid, name, {}});
   }
 
@@ -186,7 +204,8 @@ class Search {
   void FindKeys(const std::map<std::string, std::vector<Reading>>& readings,
                 TableDependency* table) {
     std::map<std::string, bool> identity;
-    for (const pqxx::row& row : transaction_.exec_params(kIdentity, table->table)) {
+    for (const pqxx::row& row :
+         transaction_.exec_params(telling_.columns, table->table, telling_.name)) {
       identity[row[0].as<std::string>()] = row[1].as<bool>();
     }
     std::vector<TableDependency::Key> keys;
@@ -229,6 +248,7 @@ class Search {
   }
 
   const Dictionary& dictionary_;
+  const Telling telling_;
   pqxx::transaction_base& transaction_;
   Dependencies all_;
   /// What the statement calls each table; "" where a view or a function reads it.
@@ -240,7 +260,8 @@ class Search {
 }  // namespace
 
 absl::StatusOr<AllDependencies> FindDependencies(const std::string& dsn,
-                                                 const std::vector<std::string>& statements) {
+                                                 const std::vector<std::string>& statements,
+                                                 ChangesFrom from) {
   try {
     pqxx::connection connection(dsn);
     pqxx::read_transaction transaction(connection);
@@ -252,7 +273,7 @@ absl::StatusOr<AllDependencies> FindDependencies(const std::string& dsn,
     if (!dictionary.ok()) return dictionary.status();
     AllDependencies all{snapshot.value_or(Snapshot()), {}};
     for (const std::string& text : statements) {
-      all.each.push_back(Search(&*dictionary, &transaction).Of(text));
+      all.each.push_back(Search(&*dictionary, TellingOf(from), &transaction).Of(text));
     }
     return all;
   } catch (const std::exception& error) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "sql/changes.h"
 #include "sql/rows.h"
 #include "sql/snapshot.h"
 
@@ -45,11 +46,15 @@ struct AllDependencies {
 /// tables, and so are functions in SQL. Blocks. UNAVAILABLE when the database cannot be
 /// asked.
 ///
+/// What is told of a table is what `from` tells of it; what kNone would is taken for the stream.
+///
 /// Answers cannot be kept of a statement that calls a volatile function, or one whose value depends
 /// on more than the tables (now(), current_user) or that cannot be looked into; nor when it reads
-/// what no change is told of: system catalogs, tables that are not published, foreign, unlogged or
-/// temporary ones, tables with row security, materialized views when their refreshes are not told.
+/// what no change is told of: system catalogs, tables that are not published or lack a trigger,
+/// foreign, unlogged or temporary ones, tables with row security, materialized views when their
+/// refreshes are not told.
 absl::StatusOr<AllDependencies> FindDependencies(const std::string& dsn,
-                                                 const std::vector<std::string>& statements);
+                                                 const std::vector<std::string>& statements,
+                                                 ChangesFrom from);
 
 }  // namespace twi::sql

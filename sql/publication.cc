@@ -4,8 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "sql/pgoutput.h"
 #include "sql/replication.h"
+#include "sql/schema_watch.h"
 
 namespace twi::sql {
 namespace {
@@ -26,30 +26,6 @@ select
    where p.pubname = $1),
   exists (select from pg_publication where pubname = $1),
   (select rolsuper from pg_roles where rolname = current_user))sql";
-
-// Temporary objects are nobody else's. What a command does not tell of may be anything; of what is
-// dropped the second trigger is told.
-constexpr char kEventTriggers[] = R"sql(
-create schema if not exists twi_data;
-create or replace function twi_data.tell_of_schema() returns event_trigger language plpgsql as $$
-begin
-  if tg_event = 'sql_drop' then
-    if not exists (select from pg_event_trigger_dropped_objects() where not is_temporary) then
-      return;
-    end if;
-  elsif tg_tag like 'DROP %' or exists (select from pg_event_trigger_ddl_commands())
-    and not exists (
-      select from pg_event_trigger_ddl_commands()
-      where schema_name is null or schema_name not like 'pg\_temp%') then
-    return;
-  end if;
-  perform pg_logical_emit_message(true, 'PREFIX', tg_tag);
-end $$;
-drop event trigger if exists twi_data_ddl;
-create event trigger twi_data_ddl on ddl_command_end execute function twi_data.tell_of_schema();
-drop event trigger if exists twi_data_drop;
-create event trigger twi_data_drop on sql_drop execute function twi_data.tell_of_schema();
-)sql";
 
 }  // namespace
 
@@ -72,11 +48,7 @@ absl::Status PreparePublication(const std::string& dsn) {
         work.exec(absl::StrCat("alter publication ", kPublication, " set table ", wanted));
       }
     }
-    if (row[3].as<bool>()) {
-      std::string triggers = kEventTriggers;
-      triggers.replace(triggers.find("PREFIX"), 6, Pgoutput::kSchemaPrefix);
-      work.exec(triggers);
-    }
+    if (row[3].as<bool>()) work.exec(SchemaTriggers());
     work.commit();
     return absl::OkStatus();
   } catch (const pqxx::sql_error& error) {

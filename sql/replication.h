@@ -1,13 +1,11 @@
 #pragma once
 
-#include <atomic>
-#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 
-#include "absl/status/status.h"
-#include "sql/changes.h"
+#include "sql/feed.h"
+#include "sql/pgoutput.h"
 
 namespace twi::sql {
 
@@ -15,44 +13,50 @@ namespace twi::sql {
 inline constexpr char kPublication[] = "twi_data";
 
 /// Follows a database's changes by logical replication: a temporary slot, which leaves nothing
-/// behind, whatever becomes of this process. Works on a thread of its own, opens again what it
-/// loses, and tells its listener.
+/// behind, whatever becomes of this process.
 ///
 /// How it knows that it is current: it asks the database how far its log goes, and then waits until
 /// the slot has told of everything up to there. A transaction visible when it asked had written its
 /// commit to the log before. The time that counts is that of the question.
-class Replication : public ChangeSource {
+class Replication : public Feed {
  public:
-  struct Options {
-    std::string dsn;
-    /// Called on the source's thread with what is worth a line in the log.
-    std::function<void(std::string_view event, std::string_view detail)> log =
-        [](std::string_view, std::string_view) {};
-  };
-
   /// Whether the database allows it: FAILED_PRECONDITION says what is missing, UNAVAILABLE that it
   /// cannot be asked. Blocks.
   static absl::Status Check(const std::string& dsn);
 
-  /// `listener` must outlive this.
-  Replication(Options options, ChangeListener* listener);
-  ~Replication() override;
+  Replication(std::string dsn, ChangeListener* listener, Bell* bell);
 
-  void Freshen() override;
+  ChangesFrom from() const override { return ChangesFrom::kStream; }
+  absl::Status Open() override;
+  absl::Status Follow() override;
 
  private:
-  class Stream;
+  /// Whether a slot is to be had, as far as that can be known before.
+  absl::Status Allowed();
+  absl::Status ReadChanges();
+  absl::Status TakeMessage(std::string_view message);
+  absl::Status Confirm(bool reply);
+  absl::Status Ask();
+  absl::Status ReadAnswer();
+  absl::Status Push();
+  void Conclude();
 
-  void Run();
-  /// Waits, unless it is to stop; false when it is.
-  bool Pause(std::chrono::milliseconds pause);
+  Connected questions_;
+  Connected changes_;
+  Pgoutput decoder_;
+  /// All commits up to here have been told.
+  uint64_t told_ = 0;
+  uint64_t confirmed_ = 0;
+  BootClock::time_point confirmed_at_{};
 
-  const Options options_;
-  ChangeListener* const listener_;
-  int wake_;  ///< An eventfd.
-  std::atomic<bool> stopping_{false};
-  std::atomic<bool> asked_{false};
-  std::thread thread_;
+  enum class Question { kNone, kPosition, kPush };
+  Question question_ = Question::kNone;
+  BootClock::time_point asked_at_{};
+  BootClock::time_point schema_asked_at_{};
+  /// The answer: where the log ended then. Until all before it has been told.
+  std::optional<uint64_t> awaited_;
+  bool pushed_ = false;
+  std::optional<std::string> schema_;
 };
 
 }  // namespace twi::sql

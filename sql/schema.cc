@@ -121,6 +121,7 @@ objects (kind, relation, name, definition, type, required, value, derived, owner
     null, null, null, null, null, null
   from tables t
   join pg_trigger g on g.tgrelid = t.oid and not g.tgisinternal
+    and g.tgname not like 'twi\_data\_%'
 )
 select * from objects order by kind, relation, name
 )sql";

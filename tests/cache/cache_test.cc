@@ -182,7 +182,7 @@ TEST_F(CacheTest, ASweepGoesOnWhereWhatItWouldHaveLookedAtIsGone) {
 TEST_F(CacheTest, WhatIsWrongIsSweptAndSaysWhy) {
   Cache cache({}, &coherence_);
   sql::ChangeListener& listener = coherence_;
-  listener.OnOpen(100);
+  listener.OnOpen(100, sql::ChangesFrom::kStream);
   const auto keep = [&](const std::string& request, sql::Oid table) {
     Entry entry;
     entry.operation = this;

@@ -31,7 +31,7 @@ class CoherenceTest : public ::testing::Test, private sql::ChangeSource {
  protected:
   CoherenceTest() {
     coherence_.SetSource(this);
-    listener().OnOpen(100);
+    listener().OnOpen(100, sql::ChangesFrom::kStream);
   }
 
   sql::ChangeListener& listener() { return coherence_; }
@@ -122,7 +122,7 @@ TEST_F(CoherenceTest, ANewSchemaOrANewStreamEndsAllAnswers) {
   const Basis third = BasisOf({TableTag(kTable)}, 160);
   listener().OnClosed();
   EXPECT_TRUE(coherence_.Right(third)) << "for those who ask for staleness";
-  listener().OnOpen(200);
+  listener().OnOpen(200, sql::ChangesFrom::kStream);
   EXPECT_FALSE(coherence_.Right(third));
 }
 

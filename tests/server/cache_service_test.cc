@@ -81,7 +81,7 @@ class CacheServiceTest : public CachingTest {
   }
 };
 
-TEST_F(CacheServiceTest, CountsAreTheSeeds) {
+TEST_P(CacheServiceTest, CountsAreTheSeeds) {
   Kept("Get", 1);
   EXPECT_EQ(Read("Get", 1, "bypass").cache, "bypass");
   const GetCacheStatsResponse stats = Stats();
@@ -99,7 +99,7 @@ TEST_F(CacheServiceTest, CountsAreTheSeeds) {
   EXPECT_EQ(Stats().entries(), 1) << "answers stay";
 }
 
-TEST_F(CacheServiceTest, WhatIsNamedIsGivenUp) {
+TEST_P(CacheServiceTest, WhatIsNamedIsGivenUp) {
   const auto keep = [] {
     for (int id : {1, 2}) Kept("Get", id);
     Kept("Sum", 1);
@@ -123,7 +123,7 @@ TEST_F(CacheServiceTest, WhatIsNamedIsGivenUp) {
   EXPECT_FALSE(IsKept("Get", 2));
 }
 
-TEST_F(CacheServiceTest, WhatNothingDependsOnIsRefused) {
+TEST_P(CacheServiceTest, WhatNothingDependsOnIsRefused) {
   InvalidateCacheResponse response;
   const auto wrong = [&](const InvalidateCacheRequest& request) {
     return WrongField(Ask(*served, "InvalidateCache", request, &response));
@@ -141,7 +141,7 @@ TEST_F(CacheServiceTest, WhatNothingDependsOnIsRefused) {
   EXPECT_EQ(wrong(Key("number", "", "1")), "key.column");
 }
 
-TEST_F(CacheServiceTest, ExplainsWhatAnAnswerDependsOnAndHowItFares) {
+TEST_P(CacheServiceTest, ExplainsWhatAnAnswerDependsOnAndHowItFares) {
   ExplainCacheResponse explained = Explain("Score", 3);
   EXPECT_EQ(explained.refusal(), "");
   EXPECT_EQ(explained.ttl().seconds(), 300);
@@ -171,7 +171,7 @@ TEST_F(CacheServiceTest, ExplainsWhatAnAnswerDependsOnAndHowItFares) {
   EXPECT_THAT(explained.dependencies(), IsEmpty());
 }
 
-TEST_F(CacheServiceTest, WhatCannotBeExplainedIsRefused) {
+TEST_P(CacheServiceTest, WhatCannotBeExplainedIsRefused) {
   ExplainCacheResponse response;
   const auto wrong = [&](const ExplainCacheRequest& request) {
     return WrongField(Ask(*served, "ExplainCache", request, &response));
@@ -203,6 +203,8 @@ TEST(CacheServiceWithoutCacheTest, SaysThatThereIsNone) {
   ASSERT_TRUE(Ask(server, "ExplainCache", request, &explained).ok());
   EXPECT_EQ(explained.refusal(), "the server keeps no answers");
 }
+
+INSTANTIATE_TEST_SUITE_P(Ways, CacheServiceTest, testing::kWays, testing::NameOfWay);
 
 }  // namespace
 }  // namespace twi::server

@@ -33,7 +33,7 @@ class CachingKeysTest : public CachingTest {
   }
 };
 
-TEST_F(CachingKeysTest, AnAnswerOutlivesWritesToOtherKeys) {
+TEST_P(CachingKeysTest, AnAnswerOutlivesWritesToOtherKeys) {
   ExpectKept("update number set value = value + 1 where id = 2", "Get", 1);
   ExpectKept("insert into number values (1001, 1, 1); delete from number where id = 1001", "Get",
              1);
@@ -44,7 +44,7 @@ TEST_F(CachingKeysTest, AnAnswerOutlivesWritesToOtherKeys) {
              5 + 15 + 25 + 35 + 45 + 55 + 65 + 75 + 85 + 95);
 }
 
-TEST_F(CachingKeysTest, AnAnswerDoesNotOutliveAWriteToItsKey) {
+TEST_P(CachingKeysTest, AnAnswerDoesNotOutliveAWriteToItsKey) {
   ExpectGone("update number set value = 31 where id = 11", "Get", 11, 31);
   ExpectGone("insert into score values (4, 4, 10)", "Score", 4, 13);
   ExpectGone("delete from score where team = 4 and id = 4", "Score", 4, 3);
@@ -60,7 +60,7 @@ TEST_F(CachingKeysTest, AnAnswerDoesNotOutliveAWriteToItsKey) {
       "Get", 14, 34);
 }
 
-TEST_F(CachingKeysTest, ARowThatMovesCountsWhereItWasAndWhereItIs) {
+TEST_P(CachingKeysTest, ARowThatMovesCountsWhereItWasAndWhereItIs) {
   ExpectGone("update score set team = 6, id = 9 where team = 5 and id = 1", "Score", 5, 2);
   ExpectGone("update score set team = 6, id = 8 where team = 5 and id = 2", "Score", 6, 5);
   ExpectGone("update number set id = 2015 where id = 15", "Get", 15, 0);
@@ -68,7 +68,7 @@ TEST_F(CachingKeysTest, ARowThatMovesCountsWhereItWasAndWhereItIs) {
   ExpectGone("update number set id = 15 where id = 2015", "Get", 15, 15);
 }
 
-TEST_F(CachingKeysTest, WhatOthersDoToAKeyCounts) {
+TEST_P(CachingKeysTest, WhatOthersDoToAKeyCounts) {
   ExpectGone("delete from team where id = 7", "Score", 7, 0);
   ExpectGone("update team set id = 108 where id = 8", "Score", 8, 0);
   ExpectGone("update team set id = 8 where id = 108", "Score", 8, 3);
@@ -80,14 +80,14 @@ TEST_F(CachingKeysTest, WhatOthersDoToAKeyCounts) {
   Run("drop trigger also on number; drop function also()");
 }
 
-TEST_F(CachingKeysTest, WhatIsToldWithoutRowsIsAWriteToEveryKey) {
+TEST_P(CachingKeysTest, WhatIsToldWithoutRowsIsAWriteToEveryKey) {
   ExpectGone(
       "update number set value = value + 1000 where id > 16 and id <= 100;"
       "insert into number select n, 0, 0 from generate_series(10000, 20000) n",
       "Get", 16, 16);
 }
 
-TEST_F(CachingKeysTest, MoreThanEightTagsAreThoseOfTheTables) {
+TEST_P(CachingKeysTest, MoreThanEightTagsAreThoseOfTheTables) {
   const auto tags = [](const test::v1::TwoNumbers& request) {
     std::set<cache::Tag> all;
     for (const auto& dependence :
@@ -111,11 +111,13 @@ TEST_F(CachingKeysTest, MoreThanEightTagsAreThoseOfTheTables) {
   EXPECT_EQ(tags(request), tables) << "NULL is no key";
 }
 
-TEST_F(CachingKeysTest, CopiedAndTruncatedRowsCount) {
+TEST_P(CachingKeysTest, CopiedAndTruncatedRowsCount) {
   ExpectGone("copy score from program 'printf \"10\\t4\\t7\\n\"'", "Score", 10, 10);
   ExpectKept("copy score from program 'printf \"10\\t5\\t7\\n\"'", "Score", 11);
   ExpectGone("truncate score", "Score", 11, 0);
 }
+
+INSTANTIATE_TEST_SUITE_P(Ways, CachingKeysTest, testing::kWays, testing::NameOfWay);
 
 }  // namespace
 }  // namespace twi::server

@@ -277,8 +277,13 @@ TEST_F(MetricsTest, AsksTheCacheAtEachScrape) {
   EXPECT_EQ(Value(metrics_, R"(twi_data_cache_invalidations_total{source="change"})"), 4);
   EXPECT_EQ(Value(metrics_, R"(twi_data_cache_invalidations_total{source="hand"})"), 5);
   EXPECT_EQ(Value(metrics_, "twi_data_cache_lag_seconds"), -1) << "no changes are told";
+  EXPECT_EQ(Value(metrics_, R"(twi_data_cache_source{source="none"})"), 1);
+  EXPECT_EQ(Value(metrics_, R"(twi_data_cache_source{source="outbox"})"), 0);
   reading.lag = 0.25;
+  reading.source = sql::ChangesFrom::kOutbox;
   EXPECT_EQ(Value(metrics_, "twi_data_cache_lag_seconds"), 0.25);
+  EXPECT_EQ(Value(metrics_, R"(twi_data_cache_source{source="none"})"), 0);
+  EXPECT_EQ(Value(metrics_, R"(twi_data_cache_source{source="outbox"})"), 1);
   metrics_.SetCache(nullptr);
   EXPECT_EQ(Value(metrics_, "twi_data_cache_entries"), -1);
 }

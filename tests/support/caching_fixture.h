@@ -2,12 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "server/caching.h"
+#include "tests/support/follow.h"
 #include "tests/support/running_server.h"
 #include "twi/test/v1/caching.pb.h"
 
@@ -59,18 +61,21 @@ update number set value = :value where id = :id
 returning id, value;
 )";
 
-/// A server that keeps answers, and calls of its methods.
-class CachingTest : public ::testing::Test {
+/// A server that keeps answers, and calls of its methods: one for each way to follow changes.
+class CachingTest : public ::testing::TestWithParam<sql::ChangesFrom> {
  protected:
-  static void SetUpTestSuite() {
-    served = std::make_unique<testing::RunningServer>(
-        kTables, std::vector<EmbeddedText>{{"caching.sql", kStanzas}},
-        std::vector{NumberRow::descriptor()->file()->FindServiceByName("CachingService")},
-        Pipeline::Options(), std::vector<Service*>(), sql::PoolOptions(), /*caching=*/true);
-  }
-  static void TearDownTestSuite() { served.reset(); }
+  static void TearDownTestSuite() { servers.clear(); }
 
   CachingTest() {
+    std::unique_ptr<testing::RunningServer>& server = servers[GetParam()];
+    if (server == nullptr) {
+      server = std::make_unique<testing::RunningServer>(
+          kTables, std::vector<EmbeddedText>{{"caching.sql", kStanzas}},
+          std::vector{NumberRow::descriptor()->file()->FindServiceByName("CachingService")},
+          Pipeline::Options(), std::vector<Service*>(), sql::PoolOptions(), /*caching=*/true,
+          GetParam());
+    }
+    served = server.get();
     UntilOpen();
     served->caching()->cache().Forget([](const cache::Entry&) { return true; });
     served->caching()->cache().ResetStatistics();
@@ -157,7 +162,11 @@ class CachingTest : public ::testing::Test {
     return Read(method, id, "stale=60").cache == "hit";
   }
 
-  inline static std::unique_ptr<testing::RunningServer> served;
+  /// Has tables followed that are new or changed.
+  static void Prepare() { testing::PrepareToFollow(served->database().dsn(), GetParam()); }
+
+  inline static std::map<sql::ChangesFrom, std::unique_ptr<testing::RunningServer>> servers;
+  inline static testing::RunningServer* served = nullptr;
 };
 
 }  // namespace twi::server

@@ -71,6 +71,25 @@ std::string Database::Value(const std::string& sql) const {
   });
 }
 
+struct Session::Open {
+  explicit Open(const std::string& dsn) : connection(dsn) {}
+
+  pqxx::connection connection;
+  pqxx::nontransaction work{connection};
+};
+
+Session::Session(const Database& database) : open_(std::make_unique<Open>(database.dsn())) {}
+
+Session::~Session() = default;
+
+void Session::Run(const std::string& sql) const {
+  try {
+    open_->work.exec(sql);
+  } catch (const std::exception& error) {
+    Fail(sql + "\n" + error.what());
+  }
+}
+
 struct Transaction::Open {
   explicit Open(const std::string& dsn) : connection(dsn) {}
 

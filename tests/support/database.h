@@ -27,6 +27,18 @@ class Database {
   std::string dsn_;
 };
 
+/// Somebody else's connection, which may leave a transaction open from one script to the next.
+class Session {
+ public:
+  explicit Session(const Database& database);
+  ~Session();
+  void Run(const std::string& sql) const;
+
+ private:
+  struct Open;
+  std::unique_ptr<Open> open_;
+};
+
 /// Somebody else's open transaction, which has run the script. It is rolled back unless committed.
 class Transaction {
  public:

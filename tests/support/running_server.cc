@@ -9,6 +9,7 @@
 #include "server/services/reflection.h"
 #include "server/wire.h"
 #include "sql/migrate.h"
+#include "sql/outbox_triggers.h"
 #include "sql/publication.h"
 
 namespace twi::testing {
@@ -35,10 +36,13 @@ RunningServer::RunningServer(
     const std::string& tables, const std::vector<EmbeddedText>& stanzas,
     const std::vector<const google::protobuf::ServiceDescriptor*>& data_services,
     const server::Pipeline::Options& options, const std::vector<server::Service*>& services,
-    sql::PoolOptions pool, bool caching) {
+    sql::PoolOptions pool, bool caching, sql::ChangesFrom way) {
   OrDie(OrDie(sql::Migrations::Load(database_.dsn())).Up([](const sql::MigrationStep&) {}));
   if (!tables.empty()) database_.Run(tables);
-  if (caching) OrDie(sql::PreparePublication(database_.dsn()));
+  if (caching) {
+    OrDie(sql::PreparePublication(database_.dsn()));
+    if (way == sql::ChangesFrom::kOutbox) OrDie(sql::PrepareOutbox(database_.dsn()));
+  }
   auto loaded = OrDie(repositories::Catalog::Load(database_.dsn(), stanzas, data_services));
   for (const auto& problem : loaded.problems) OrDie(absl::InternalError(problem.message));
   catalog_ = std::move(loaded.catalog);
@@ -51,8 +55,8 @@ RunningServer::RunningServer(
   std::vector<server::Service*> all = {health_.get(), reflection_.get()};
   all.insert(all.end(), services.begin(), services.end());
   if (caching) {
-    caching_ = std::make_unique<server::Caching>(server::Caching::Options{.dsn = database_.dsn()},
-                                                 *catalog_);
+    caching_ = std::make_unique<server::Caching>(
+        server::Caching::Options{.dsn = database_.dsn(), .only = way}, *catalog_);
     caching_->Follow();
   }
   cache_ = std::make_unique<server::CacheService>(caching_.get(), catalog_.get());

@@ -29,12 +29,12 @@ class RunningServer {
   explicit RunningServer(bool caching)
       : RunningServer({}, kRepositories, DataServices(), {}, {}, {}, caching) {}
   /// With operations of a test's own, whose tables `tables` makes, handwritten services, and a
-  /// cache that follows the database's changes.
+  /// cache that follows the database's changes in one way.
   RunningServer(const std::string& tables, const std::vector<EmbeddedText>& stanzas,
                 const std::vector<const google::protobuf::ServiceDescriptor*>& data_services,
                 const server::Pipeline::Options& options = {},
                 const std::vector<server::Service*>& services = {}, sql::PoolOptions pool = {},
-                bool caching = false);
+                bool caching = false, sql::ChangesFrom way = sql::ChangesFrom::kStream);
   ~RunningServer();
 
   /// One unary call. `response` may be null when its content does not matter.

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "nlohmann/json.hpp"
+#include "sql/outbox_triggers.h"
 #include "sql/publication.h"
 #include "tests/chaos/coherence_checker/mutant.h"
 #include "tests/chaos/coherence_checker/readers.h"
@@ -22,6 +23,7 @@
 ABSL_FLAG(std::string, dsn, "", "an empty database, as a superuser");
 ABSL_FLAG(int64_t, reads, 1'000'000, "how many reads to check");
 ABSL_FLAG(double, seconds, 0, "how long instead, with whatever reads that gives");
+ABSL_FLAG(std::string, source, "stream", "how the servers follow changes: stream or outbox");
 ABSL_FLAG(std::string, mutant, "", "what to get wrong: then a violation ends the run");
 ABSL_FLAG(bool, mutants, false, "lists the mutants");
 ABSL_FLAG(int, writers, 4, "programs that write to the database directly");
@@ -45,11 +47,23 @@ void Execute(const std::string& dsn, const std::string& sql) {
 
 int Main() {
   const std::string dsn = absl::GetFlag(FLAGS_dsn);
+  const std::string source = absl::GetFlag(FLAGS_source);
   const std::string mutant = absl::GetFlag(FLAGS_mutant);
+  if (source != "stream" && source != "outbox") {
+    std::cerr << "--source is stream or outbox" << std::endl;
+    return 64;
+  }
   Execute(dsn, kTables);
   if (absl::Status status = sql::PreparePublication(dsn); !status.ok()) {
     std::cerr << status << std::endl;
     return 1;
+  }
+  if (source == "outbox") {
+    const auto left = sql::PrepareOutbox(dsn);
+    if (!left.ok() || !left->empty()) {
+      std::cerr << "no outbox: " << left.status() << std::endl;
+      return 1;
+    }
   }
   Ledger ledger;
   Readers readers({.cancels_of_1000 = absl::GetFlag(FLAGS_cancels)}, &ledger);
@@ -58,7 +72,7 @@ int Main() {
   const auto keep_up = [&] {
     for (size_t i = 0; i < kReplicas; ++i) {
       if (replicas[i] != nullptr && replicas[i]->Running()) continue;
-      replicas[i] = std::make_unique<Replica>(dsn, mutant);
+      replicas[i] = std::make_unique<Replica>(dsn, source, mutant);
       if (replicas[i]->address().empty()) continue;
       readers.Serve(i, replicas[i]->address());
       Tell(absl::StrCat("replica ", i, " is process ", replicas[i]->pid()));
@@ -87,7 +101,7 @@ int Main() {
     if (absl::GetFlag(FLAGS_break_streams) && tick % 20 == 0) {
       Execute(dsn,
               "select pg_terminate_backend(pid) from pg_stat_activity "
-              "where backend_type = 'walsender' and datname = current_database()");
+              "where application_name = 'twi-data changes' and datname = current_database()");
     }
   }
   const double took = seconds();
@@ -124,7 +138,8 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (absl::GetFlag(FLAGS_replica)) {
-    return twi::checker::Replica::Serve(absl::GetFlag(FLAGS_dsn), absl::GetFlag(FLAGS_mutant));
+    return twi::checker::Replica::Serve(absl::GetFlag(FLAGS_dsn), absl::GetFlag(FLAGS_source),
+                                        absl::GetFlag(FLAGS_mutant));
   }
   std::signal(SIGTERM, [](int) { twi::checker::terminated = 1; });
   return twi::checker::Main();

@@ -1,11 +1,12 @@
 #include "tests/chaos/coherence_checker/mutant.h"
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <pqxx/pqxx>
 #include <utility>
 
-#include "sql/replication.h"
+#include "sql/follower.h"
 
 namespace twi::checker {
 namespace {
@@ -18,7 +19,7 @@ class Honest : public sql::ChangeListener {
  public:
   explicit Honest(sql::ChangeListener* to) : to_(to) {}
 
-  void OnOpen(uint64_t first) override { to_->OnOpen(first); }
+  void OnOpen(uint64_t first, sql::ChangesFrom from) override { to_->OnOpen(first, from); }
   void OnCommit(const Changes& changes) override { to_->OnCommit(changes); }
   void OnSchemaChange() override { to_->OnSchemaChange(); }
   void OnCurrent(BootClock::time_point as_of, uint64_t position) override {
@@ -151,8 +152,8 @@ class Prophet : public Honest {
 class Seamless : public Honest {
  public:
   using Honest::Honest;
-  void OnOpen(uint64_t first) override {
-    if (!std::exchange(opened_, true)) Honest::OnOpen(first);
+  void OnOpen(uint64_t first, sql::ChangesFrom from) override {
+    if (!std::exchange(opened_, true)) Honest::OnOpen(first, from);
   }
   void OnClosed() override {}
 
@@ -164,7 +165,25 @@ class Seamless : public Honest {
 class Unready : public Honest {
  public:
   using Honest::Honest;
-  void OnOpen(uint64_t) override { Honest::OnOpen(0); }
+  void OnOpen(uint64_t, sql::ChangesFrom from) override { Honest::OnOpen(0, from); }
+};
+
+/// Who began before the last one that has been told of is not told of any more.
+class Orderly : public Honest {
+ public:
+  using Honest::Honest;
+  void OnCommit(const Changes& changes) override {
+    newest_ = std::max(newest_, changes.transaction);
+    if (changes.transaction > told_) Honest::OnCommit(changes);
+  }
+  void OnCurrent(BootClock::time_point as_of, uint64_t position) override {
+    told_ = newest_;
+    Honest::OnCurrent(as_of, position);
+  }
+
+ private:
+  uint64_t newest_ = 0;
+  uint64_t told_ = 0;
 };
 
 /// A token promises what nobody has told yet.
@@ -208,6 +227,7 @@ const std::map<std::string, Maker>& Makers() {
       {"generous", Make<Generous>},
       {"hasty", Make<Hasty>},
       {"late", Make<Late>},
+      {"orderly", Make<Orderly>},
       {"partitions", MakeBlind<kPartitioned>},
       {"prophet", Make<Prophet>},
       {"seamless", Make<Seamless>},
@@ -221,13 +241,13 @@ const std::map<std::string, Maker>& Makers() {
 /// A source with its mutant, which has to outlive it.
 class Source : public sql::ChangeSource {
  public:
-  Source(const std::string& dsn, std::unique_ptr<Honest> mutant)
-      : mutant_(std::move(mutant)), source_({.dsn = dsn}, mutant_.get()) {}
+  Source(const std::string& dsn, sql::ChangesFrom from, std::unique_ptr<Honest> mutant)
+      : mutant_(std::move(mutant)), source_({.dsn = dsn, .only = from}, mutant_.get()) {}
   void Freshen() override { source_.Freshen(); }
 
  private:
   const std::unique_ptr<Honest> mutant_;
-  sql::Replication source_;
+  sql::Follower source_;
 };
 
 }  // namespace
@@ -243,9 +263,10 @@ const std::vector<std::string>& Mutants() {
   return kNames;
 }
 
-std::unique_ptr<sql::ChangeSource> Follow(const std::string& dsn, const std::string& mutant,
+std::unique_ptr<sql::ChangeSource> Follow(const std::string& dsn, sql::ChangesFrom from,
+                                          const std::string& mutant,
                                           sql::ChangeListener* listener) {
-  return std::make_unique<Source>(dsn, Makers().at(mutant)(dsn, listener));
+  return std::make_unique<Source>(dsn, from, Makers().at(mutant)(dsn, listener));
 }
 
 }  // namespace twi::checker

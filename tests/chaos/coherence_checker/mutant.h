@@ -12,8 +12,8 @@ namespace twi::checker {
 /// source of changes or its listener would break.
 const std::vector<std::string>& Mutants();
 
-/// The changes of a database as a mutant hears of them; "" is none.
-std::unique_ptr<sql::ChangeSource> Follow(const std::string& dsn, const std::string& mutant,
-                                          sql::ChangeListener* listener);
+/// The changes of a database, followed in a way, as a mutant hears of them; "" is none.
+std::unique_ptr<sql::ChangeSource> Follow(const std::string& dsn, sql::ChangesFrom from,
+                                          const std::string& mutant, sql::ChangeListener* listener);
 
 }  // namespace twi::checker

@@ -31,7 +31,8 @@ T OrExit(absl::StatusOr<T> value) {
 
 }  // namespace
 
-int Replica::Serve(const std::string& dsn, const std::string& mutant) {
+int Replica::Serve(const std::string& dsn, const std::string& source, const std::string& mutant) {
+  const auto from = source == "outbox" ? sql::ChangesFrom::kOutbox : sql::ChangesFrom::kStream;
   // What the parent dies of must not keep this alive.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   auto loaded = OrExit(repositories::Catalog::Load(
@@ -46,7 +47,8 @@ int Replica::Serve(const std::string& dsn, const std::string& mutant) {
   if (!pool.WaitConnected(absl::Seconds(30)).ok()) return 1;
   server::Caching caching(
       {.dsn = dsn,
-       .source = [&](sql::ChangeListener* listener) { return Follow(dsn, mutant, listener); }},
+       .source =
+           [&](sql::ChangeListener* listener) { return Follow(dsn, from, mutant, listener); }},
       *loaded.catalog);
   caching.Follow();
   server::Pipeline pipeline({}, loaded.catalog.get(), &pool, &caching, {}, &metrics);
@@ -55,7 +57,7 @@ int Replica::Serve(const std::string& dsn, const std::string& mutant) {
   for (;;) pause();
 }
 
-Replica::Replica(const std::string& dsn, const std::string& mutant) {
+Replica::Replica(const std::string& dsn, const std::string& source, const std::string& mutant) {
   std::array<int, 2> pipe_ends{};
   if (pipe(pipe_ends.data()) != 0) std::abort();
   pid_ = fork();
@@ -63,8 +65,8 @@ Replica::Replica(const std::string& dsn, const std::string& mutant) {
     dup2(pipe_ends[1], STDOUT_FILENO);
     close(pipe_ends[0]);
     close(pipe_ends[1]);
-    execl("/proc/self/exe", "coherence_checker", "--replica", "--dsn", dsn.c_str(), "--mutant",
-          mutant.c_str(), nullptr);
+    execl("/proc/self/exe", "coherence_checker", "--replica", "--dsn", dsn.c_str(), "--source",
+          source.c_str(), "--mutant", mutant.c_str(), nullptr);
     std::_Exit(1);
   }
   close(pipe_ends[1]);

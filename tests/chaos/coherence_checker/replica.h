@@ -8,10 +8,10 @@ namespace twi::checker {
 class Replica {
  public:
   /// The process's main program: prints its address, and serves until it is killed.
-  static int Serve(const std::string& dsn, const std::string& mutant);
+  static int Serve(const std::string& dsn, const std::string& source, const std::string& mutant);
 
   /// Starts this program once more. It ends at once when the database is away.
-  Replica(const std::string& dsn, const std::string& mutant);
+  Replica(const std::string& dsn, const std::string& source, const std::string& mutant);
   ~Replica();
   Replica(const Replica&) = delete;
   Replica& operator=(const Replica&) = delete;

@@ -1,19 +1,20 @@
-// Changes by whoever makes them, as the listener hears of them.
+// Changes by whoever makes them, as the listener hears of them in each way to follow them.
 
-#include "sql/replication.h"
+#include "sql/follower.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "sql/publication.h"
+#include "sql/outbox.h"
+#include "sql/replication.h"
 #include "tests/support/database.h"
+#include "tests/support/follow.h"
+#include "tests/support/recorder.h"
 
 namespace twi::sql {
 namespace {
@@ -22,55 +23,9 @@ using ::testing::Contains;
 using ::testing::Not;
 using ::testing::UnorderedElementsAre;
 
-class Recorder : public ChangeListener {
- public:
-  void OnOpen(uint64_t) override {
-    Note([this] { ++opened; });
-  }
-  void OnCommit(const Changes& changes) override {
-    Note([&] { commits.push_back(changes); });
-  }
-  void OnSchemaChange() override {
-    Note([this] { ++schema_changes; });
-  }
-  void OnCurrent(BootClock::time_point as_of, uint64_t) override {
-    Note([&] { current = as_of; });
-  }
-  void OnTick(uint64_t) override {}
-  void OnClosed() override {
-    Note([this] { ++closed; });
-  }
-
-  template <typename Condition>
-  void Until(Condition condition) {
-    std::unique_lock lock(mutex_);
-    ASSERT_TRUE(changed_.wait_for(lock, std::chrono::seconds(60), condition)) << "waited in vain";
-  }
-
-  // Looked at within Until, or when nothing happens.
-  int opened = 0;
-  int closed = 0;
-  int schema_changes = 0;
-  std::vector<Changes> commits;
-  BootClock::time_point current{};
-
- private:
-  template <typename Change>
-  void Note(Change change) {
-    {
-      std::lock_guard lock(mutex_);
-      change();
-    }
-    changed_.notify_all();
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-};
-
-class ReplicationTest : public ::testing::Test {
+class FollowerTest : public ::testing::TestWithParam<ChangesFrom> {
  protected:
-  ReplicationTest() {
+  FollowerTest() {
     database_.Run(
         "create table guild (id bigint primary key, name text);"
         "create table post (guild_id bigint not null references guild on delete cascade,"
@@ -79,11 +34,17 @@ class ReplicationTest : public ::testing::Test {
         "create table day (id bigint not null, at date not null, primary key (id, at))"
         "  partition by range (at);"
         "create table day_1 partition of day for values from ('2020-01-01') to ('2021-01-01')");
-    EXPECT_TRUE(PreparePublication(database_.dsn()).ok());
-    source_ =
-        std::make_unique<Replication>(Replication::Options{.dsn = database_.dsn()}, &recorder_);
+    Prepare();
+    Follow();
     recorder_.Until([this] { return recorder_.opened == 1; });
   }
+
+  void Prepare() const { testing::PrepareToFollow(database_.dsn(), GetParam()); }
+  void Follow() {
+    source_ = std::make_unique<Follower>(
+        Follower::Options{.dsn = database_.dsn(), .only = GetParam()}, &recorder_);
+  }
+  bool outbox() const { return GetParam() == ChangesFrom::kOutbox; }
 
   /// All that has been committed so far, once it is known to be told, but for what was asked for
   /// before.
@@ -127,11 +88,11 @@ class ReplicationTest : public ::testing::Test {
   }
 
   testing::Database database_;
-  Recorder recorder_;
-  std::unique_ptr<Replication> source_;
+  testing::Recorder recorder_;
+  std::unique_ptr<Follower> source_;
 };
 
-TEST_F(ReplicationTest, RowsAreToldByTheirKeys) {
+TEST_P(FollowerTest, RowsAreToldByTheirKeys) {
   EXPECT_THAT(Only("insert into guild values (7, 'x')", "guild").keys,
               UnorderedElementsAre(Key("guild", "id", "7")));
   EXPECT_THAT(Only("update guild set name = 'y'", "guild").keys,
@@ -142,26 +103,26 @@ TEST_F(ReplicationTest, RowsAreToldByTheirKeys) {
               UnorderedElementsAre(Key("guild", "id", "8")));
 }
 
-TEST_F(ReplicationTest, EveryColumnOfTheKeyIsTold) {
+TEST_P(FollowerTest, EveryColumnOfTheKeyIsTold) {
   database_.Run("insert into guild values (7, 'x')");
   EXPECT_THAT(Only("insert into post values (7, 1, 'body')", "post").keys,
               UnorderedElementsAre(Key("post", "guild_id", "7"), Key("post", "id", "1")));
 }
 
-TEST_F(ReplicationTest, KeysAreUtf8WhateverClientsGetByDefault) {
+TEST_P(FollowerTest, KeysAreUtf8WhateverClientsGetByDefault) {
   source_.reset();
   database_.Run(
       "create table word (word text primary key);"
       "do $$ begin execute format('alter database %I set client_encoding = latin1',"
       "  current_database()); end $$");
-  EXPECT_TRUE(PreparePublication(database_.dsn()).ok());
-  source_ = std::make_unique<Replication>(Replication::Options{.dsn = database_.dsn()}, &recorder_);
+  Prepare();
+  Follow();
   recorder_.Until([this] { return recorder_.opened == 2; });
   EXPECT_THAT(Only("insert into word values (chr(233))", "word").keys,
               UnorderedElementsAre(Key("word", "word", "\u00e9")));
 }
 
-TEST_F(ReplicationTest, ATransactionIsToldOnceAndWithItsNumber) {
+TEST_P(FollowerTest, ATransactionIsToldOnceAndWithItsNumber) {
   const auto all = After(
       "begin; insert into guild values (1), (2); insert into post values (1, 1);"
       "savepoint s; insert into guild values (3); rollback to s; commit");
@@ -170,11 +131,23 @@ TEST_F(ReplicationTest, ATransactionIsToldOnceAndWithItsNumber) {
   EXPECT_EQ(std::to_string(all[0].transaction), database_.Value("select xmin from guild limit 1"));
 }
 
-TEST_F(ReplicationTest, WhatIsRolledBackIsNotTold) {
+TEST_P(FollowerTest, WhoCommitsLateIsToldThen) {
+  const testing::Session late(database_);
+  late.Run("begin; insert into guild values (7)");
+  EXPECT_EQ(After("insert into guild values (8)").size(), 1U);
+  EXPECT_TRUE(After("select 1").empty());
+  late.Run("commit");
+  const auto told = Told();
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_THAT(told[0].tables.at(OidOf("guild")).keys,
+              UnorderedElementsAre(Key("guild", "id", "7")));
+}
+
+TEST_P(FollowerTest, WhatIsRolledBackIsNotTold) {
   EXPECT_TRUE(After("begin; insert into guild values (1); rollback").empty());
 }
 
-TEST_F(ReplicationTest, CascadesTriggersAndMergesAreTold) {
+TEST_P(FollowerTest, CascadesTriggersAndMergesAreTold) {
   database_.Run(
       "insert into guild values (1), (2); insert into post values (1, 1);"
       "create function also() returns trigger language plpgsql as $$ begin"
@@ -191,7 +164,7 @@ TEST_F(ReplicationTest, CascadesTriggersAndMergesAreTold) {
               UnorderedElementsAre(Key("guild", "id", "2")));
 }
 
-TEST_F(ReplicationTest, TruncatedTablesAreToldAsAWhole) {
+TEST_P(FollowerTest, TruncatedTablesAreToldAsAWhole) {
   const auto all = After("truncate guild cascade");
   ASSERT_FALSE(all.empty());
   for (const char* table : {"guild", "post"}) {
@@ -199,17 +172,25 @@ TEST_F(ReplicationTest, TruncatedTablesAreToldAsAWhole) {
   }
 }
 
-TEST_F(ReplicationTest, ManyRowsAreToldAsAWhole) {
+TEST_P(FollowerTest, ManyRowsAreToldAsAWhole) {
   const TableChanges changes = Only("insert into guild select generate_series(1, 1000)", "guild");
   EXPECT_TRUE(changes.whole);
 }
 
-TEST_F(ReplicationTest, APartitionCountsAsItsTable) {
-  EXPECT_THAT(Only("insert into day values (5, '2020-02-02')", "day").keys,
-              Contains(Key("day", "id", "5")));
+TEST_P(FollowerTest, APartitionCountsAsItsTable) {
+  for (const char* target : {"day", "day_1"}) {
+    const TableChanges changes =
+        Only(absl::StrCat("insert into ", target, " values (5, '2020-02-02')"), "day");
+    // The outbox tells nothing of a partition's rows, and answers do not depend on single ones.
+    EXPECT_EQ(changes.whole, outbox());
+    if (!outbox()) {
+      EXPECT_THAT(changes.keys, Contains(Key("day", "id", "5")));
+    }
+    database_.Run("truncate day");
+  }
 }
 
-TEST_F(ReplicationTest, LargeTransactionsAreToldAtTheirCommit) {
+TEST_P(FollowerTest, LargeTransactionsAreToldAtTheirCommit) {
   database_.Run("alter system set logical_decoding_work_mem = '64kB'");
   database_.Run("select pg_reload_conf()");
   const auto all = After(
@@ -223,7 +204,7 @@ TEST_F(ReplicationTest, LargeTransactionsAreToldAtTheirCommit) {
   EXPECT_EQ(of_guild, 1);
 }
 
-TEST_F(ReplicationTest, SchemaChangesAreToldInTheirPlaceAndTemporaryTablesAreNone) {
+TEST_P(FollowerTest, SchemaChangesAreToldInTheirPlaceAndTemporaryTablesAreNone) {
   const auto schema_changes = [&](const std::string& script) {
     int count = 0;
     for (const Changes& changes : After(script)) count += changes.schema;
@@ -245,7 +226,7 @@ TEST_F(ReplicationTest, SchemaChangesAreToldInTheirPlaceAndTemporaryTablesAreNon
             0);
 }
 
-TEST_F(ReplicationTest, SchemaChangesAreFoundWithoutEventTriggersToo) {
+TEST_P(FollowerTest, SchemaChangesAreFoundWithoutEventTriggersToo) {
   database_.Run(
       "drop event trigger twi_data_ddl; drop event trigger twi_data_drop;"
       "create unique index post_id on post (id); create unique index post_id_2 on post (id)");
@@ -277,13 +258,13 @@ TEST_F(ReplicationTest, SchemaChangesAreFoundWithoutEventTriggersToo) {
                "alter publication twi_data set (publish = 'insert, update, delete, truncate')");
 }
 
-TEST_F(ReplicationTest, WhatIsNotWrittenYetIsPushed) {
+TEST_P(FollowerTest, WhatIsNotWrittenYetIsPushed) {
   // Visible at once, and written by the log's own pace only.
   const auto all = After("set synchronous_commit = off; insert into guild values (1)");
   EXPECT_EQ(all.size(), 1U);
 }
 
-TEST_F(ReplicationTest, ALostStreamIsOpenedAgain) {
+TEST_P(FollowerTest, ALostStreamIsOpenedAgain) {
   for (int i = 1; i <= 3; ++i) {
     database_.Run(
         "select pg_terminate_backend(pid) from pg_stat_activity"
@@ -293,36 +274,46 @@ TEST_F(ReplicationTest, ALostStreamIsOpenedAgain) {
   EXPECT_EQ(After("insert into guild values (1)").size(), 1U);
 }
 
-TEST_F(ReplicationTest, ItLeavesNothingBehind) {
+TEST_P(FollowerTest, ItLeavesNothingBehind) {
+  database_.Run("insert into guild values (1)");
   source_.reset();
   recorder_.Until([&] { return recorder_.closed == 1; });
+  if (outbox()) {
+    EXPECT_EQ(database_.Value("select count(*) from twi_data.outbox"), "0");
+    EXPECT_EQ(database_.Value("select count(*) from twi_data.outbox_reader"), "0");
+  }
   while (database_.Value("select count(*) from pg_replication_slots where database = "
                          "current_database()") != "0") {
   }
 }
 
-TEST_F(ReplicationTest, TablesWithoutAKeyAreLeftOut) {
+TEST_P(FollowerTest, TablesWithoutAKeyAreLeftOut) {
   // Published, it would refuse others' updates.
   database_.Run("insert into keyless values (1); update keyless set id = 2; delete from keyless");
   database_.Run("alter table keyless add primary key (id)");
-  EXPECT_TRUE(PreparePublication(database_.dsn()).ok());
+  Prepare();
   EXPECT_THAT(Only("insert into keyless values (5)", "keyless").keys,
               Contains(Key("keyless", "id", "5")));
   database_.Run("alter table keyless replica identity full");
   database_.Run("update keyless set id = 6; delete from keyless");
   database_.Run(
       "create table loose (id bigint primary key deferrable); insert into loose values (1)");
-  EXPECT_TRUE(PreparePublication(database_.dsn()).ok());
+  Prepare();
   database_.Run("update loose set id = 2");
 }
 
-TEST(ReplicationCheckTest, SaysWhatIsMissing) {
+INSTANTIATE_TEST_SUITE_P(Ways, FollowerTest, testing::kWays, testing::NameOfWay);
+
+TEST(FollowerCheckTest, SaysWhatIsMissing) {
   testing::Database database;
   EXPECT_EQ(Replication::Check(database.dsn()).message(),
             "there is no publication: serve once with --migrate");
-  EXPECT_TRUE(PreparePublication(database.dsn()).ok());
+  EXPECT_EQ(Outbox::Check(database.dsn()).message(), "there is none: serve once with --migrate");
+  testing::PrepareToFollow(database.dsn(), ChangesFrom::kOutbox);
   EXPECT_TRUE(Replication::Check(database.dsn()).ok());
+  EXPECT_TRUE(Outbox::Check(database.dsn()).ok());
   EXPECT_TRUE(absl::IsUnavailable(Replication::Check("host=/nowhere")));
+  EXPECT_TRUE(absl::IsUnavailable(Outbox::Check("host=/nowhere")));
 }
 
 }  // namespace
