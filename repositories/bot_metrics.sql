@@ -1,5 +1,11 @@
 -- name: EnsureBotMetricsTable
-select to_regclass('bot_metrics') is not null as exists;
+-- Of a table that is not there, or may not be read, the database tells an error instead.
+select count(*) >= 0 as exists
+from (
+  select id
+  from bot_metrics
+  limit 1
+) m;
 
 -- name: CreateBotMetric
 insert into bot_metrics (timestamp, metric_type, metric_data)

@@ -8,7 +8,11 @@ order by embedding_distance(s.embedding, :embedding::real[]), s.table_name
 limit :top_k;
 
 -- name: CheckSchemaTableExists
-select to_regclass('schema_embeddings') is not null as exists;
+select exists (
+  select 1
+  from pg_class c
+  where c.oid = to_regclass('schema_embeddings')
+) as exists;
 
 -- name: CountSchemaEmbeddings
 select count(*) as count
