@@ -9,9 +9,12 @@ answer that lacks what he was promised to see.
 
 Each rule that is left out must lead there: so each is needed, and the model sees what it is for. With
 all of them nobody gets there.
+
+Changes come from the stream, or from the outbox, which is read again and again.
 """
 
 import collections
+import itertools
 import unittest
 
 BESIDE, OWN = 0, 1
@@ -39,10 +42,31 @@ RULES = {
     "tell all keys of a change": "strict",
 }
 
+# Of the outbox.
+OUTBOX_RULES = {
+    "look whether the snapshot sees what is told": "strict",
+    "keep nothing that was read while older transactions than the stream were under way": "strict",
+    "begin a new generation with a new stream": "strict",
+    "count the time of the question, not of the answer": "strict",
+    "look for the flight's answer like everybody": "session",
+    "answer a write when it is told": "session",
+    "give no hits after a write that was answered untold": "session",
+    "depend on what is told without its rows": "strict",
+    "tell all keys of a change": "strict",
+    "tell also who had begun before the last reading": "strict",
+    "look whether the registration is there": "strict",
+    # How far the log goes is no more than a bound of what has been seen.
+    "wait for a reading that was sent after the token came": "session",
+}
+
 # A stream: how much of the log is told, or came before it and never is; which transactions had
 # begun when its first number was drawn, None before; which of those that the answer depends on are
 # told; whether it was ever current.
 Stream = collections.namedtuple("Stream", "told first changed current")
+# The outbox, with what was visible when it began for `told`. The `silent` do not write down what they
+# do, or it is gone, with the registration when `gone`. For those who leave out a rule: the `running`
+# had begun when it was read, and `reach` is where the log ended then.
+Outbox = collections.namedtuple("Outbox", "told first changed current silent running reach gone")
 # Who is under way when it is asked counts as asked before: `reader` and `write`.
 Question = collections.namedtuple("Question", "end reader write")
 # `old`: it began before this generation.
@@ -64,8 +88,10 @@ class Model:
         self.without = without
         self.hits = set()
 
+    rules = RULES
+
     def keeps(self, rule):
-        assert rule in RULES
+        assert rule in RULES or rule in OUTBOX_RULES
         return rule != self.without
 
     def affects(self, transaction):
@@ -258,13 +284,17 @@ class Model:
             return
         if not stream.current or state.barred or (self.mode == "strict" and not reader.fresh):
             return
-        if self.keeps("wait for the token's place") and stream.told < reader.token:
+        if not self.tells(stream, reader):
             return
         entry = state.entry
         if self.sees(entry.snapshot, stream):
             self.hits.add((entry.shows, reader.needs))
             wrong = not reader.needs <= entry.shows
             yield "hit", None if wrong else state._replace(reader=None)
+
+    def tells(self, stream, reader):
+        """Whether what the token stands for is told."""
+        return stream.told >= reader.token or not self.keeps("wait for the token's place")
 
     def arrivals(self, state):
         joins = state.flight is not None
@@ -279,25 +309,100 @@ class Model:
             yield Reader(own | {BESIDE}, False, len(state.log), joins)
 
 
+class OutboxModel(Model):
+    """The same, but for where changes come from."""
+
+    rules = OUTBOX_RULES
+
+    def changes(self, state):
+        stream = state.stream
+        begun = frozenset(i for i in (BESIDE, OWN) if state.stages[i] >= RUNNING)
+        if stream is None:
+            # What they have done by then they have not written down.
+            yield "registered", state._replace(
+                stream=Outbox(NOTHING, None, NOTHING, False, begun, NOTHING, 0, False))
+            return
+        if stream.first is None:
+            seen = stream._replace(told=self.visible(state), running=self.running(state))
+            for name, then in super().changes(state._replace(stream=seen)):
+                yield name, then
+            return
+        if state.losses == 0:
+            yield "lost", state._replace(stream=None, losses=1, question=None)
+            yield "cleared", state._replace(
+                stream=stream._replace(silent=begun - stream.told, gone=True), losses=1)
+
+    def questions(self, state):
+        stream, question = state.stream, state.question
+        if stream is None or stream.first is None:
+            return
+        if question is None:
+            yield "sends", state._replace(question=Question(None, *self.asking(state)))
+        elif question.end is None:
+            # Those of readings before are in `changed` already.
+            written = self.visible(state) - stream.silent - stream.told
+            yield "reads", state._replace(question=question._replace(
+                end=(written, self.running(state), self.reach(state), stream.gone)))
+        else:
+            new, running, reach, gone = question.end
+            if gone and self.keeps("look whether the registration is there"):
+                yield "lost", state._replace(stream=None, question=None)
+                return
+            if not self.keeps("tell also who had begun before the last reading"):
+                new -= stream.running
+            changed = stream.changed | {i for i in new if self.affects(i)}
+            then = state
+            if changed != stream.changed and not self.keeps("look whether the snapshot sees what is told"):
+                then = then._replace(entry=None)
+            by_reader, by_write = question.reader, question.write
+            if not self.keeps("count the time of the question, not of the answer"):
+                by_reader, by_write = self.asking(state)
+            stream = stream._replace(running=running, reach=reach, changed=changed, current=True)
+            then = then._replace(question=None, stream=stream,
+                                 heard=by_write and state.stages[OWN] == VISIBLE,
+                                 barred=state.barred and not by_write)
+            if by_reader and state.reader is not None:
+                then = then._replace(reader=state.reader._replace(fresh=True))
+            yield "current", then
+
+    def running(self, state):
+        told = self.keeps("tell also who had begun before the last reading")
+        return NOTHING if told else self.under_way(state)
+
+    def reach(self, state):
+        waits = self.keeps("wait for a reading that was sent after the token came")
+        return 0 if waits else len(state.log)
+
+    def asking(self, state):
+        by_reader, by_write = super().asking(state)
+        return by_reader or bool(state.reader and state.reader.token), by_write
+
+    def tells(self, stream, reader):
+        if self.keeps("wait for a reading that was sent after the token came"):
+            return not reader.token or reader.fresh
+        return stream.reach >= reader.token
+
+
 class ProtocolModelTest(unittest.TestCase):
 
     def test_nobody_is_misled(self):
-        for mode in ("strict", "session"):
-            with self.subTest(mode):
-                model = Model(mode)
+        for kind, mode in itertools.product((Model, OutboxModel), ("strict", "session")):
+            with self.subTest(f"{kind.__name__} {mode}"):
+                model = kind(mode)
                 self.assertIsNone(model.wrong())
                 # There are hits of every kind: it is not the want of them that is right.
                 everything = frozenset((BESIDE, OWN))
                 self.assertIn((NOTHING, NOTHING), model.hits)
                 self.assertIn((everything, everything), model.hits)
-                print(f"{mode}: {model.states} states", flush=True)
+                print(f"{kind.__name__} {mode}: {model.states} states", flush=True)
 
     def test_every_rule_is_needed(self):
-        for rule, mode in RULES.items():
-            with self.subTest(rule):
-                path = Model(mode, without=rule).wrong()
-                self.assertIsNotNone(path)
-                print(f"{rule}: {', '.join(path)}", flush=True)
+        for kind in (Model, OutboxModel):
+            for rule, mode in kind.rules.items():
+                with self.subTest(f"{kind.__name__} {rule}"):
+                    path = kind(mode, without=rule).wrong()
+                    self.assertIsNotNone(path)
+                    print(f"{kind.__name__}: {rule}: {', '.join(path)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -230,6 +230,19 @@ class Coherence(unittest.TestCase):
         if last["violations"]:
             self.fail(f"{name}: {self.checker.end()}")
 
+    def test_the_outbox(self):
+        with Checker(self.dsn, "--source=outbox", f"--seconds={4 * SECONDS}") as checker:
+            found = checker.result(4 * SECONDS + 60)
+        print(f"outbox: {found}", flush=True)
+        self.assert_coherent(found)
+        self.make_database()
+        with Checker(self.dsn, "--source=outbox", "--mutant=orderly", "--seconds=60",
+                     "--pause_ms=20") as checker:
+            found = checker.result()
+        print(f"outbox, orderly: {found['seconds']:.1f} s, {found['reads']} reads:",
+              *found["first"][:1], flush=True)
+        self.assertEqual(found["code"], 2, found)
+
     def test_cancelled_calls(self):
         with Checker(self.dsn, f"--seconds={SECONDS}", "--cancels=500") as checker:
             found = checker.result(SECONDS + 60)
