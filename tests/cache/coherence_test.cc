@@ -188,5 +188,18 @@ TEST_F(CoherenceTest, WhoWaitsIsToldWhenNothingIsToldAnyMore) {
   EXPECT_EQ(told, 2);
 }
 
+TEST_F(CoherenceTest, WhatATokenStandsForIsToldByItsPlaceOrAsOfTheCall) {
+  const auto call = BootClock::now();
+  listener().OnCurrent(call, 50);
+  EXPECT_EQ(coherence_.reach(), 50U);
+  EXPECT_TRUE(coherence_.Tells(50, call));
+  EXPECT_FALSE(coherence_.Tells(50, call + milliseconds(1))) << "it may be invisible still";
+  EXPECT_FALSE(coherence_.Tells(51, call)) << "nobody has seen so much";
+  listener().OnTick(51);
+  EXPECT_TRUE(coherence_.Tells(51, call + hours(1)));
+  listener().OnClosed();
+  EXPECT_FALSE(coherence_.Tells(51, call));
+}
+
 }  // namespace
 }  // namespace twi::cache
