@@ -46,7 +46,8 @@ create unique index join_leave_user_id_server_id_date_uindex
   on join_leave (user_id, server_id, date, join_or_leave);
 
 -- GetServerMemberFlow, GetDailyMemberFlow.
-create index idx_join_leave_server_date on join_leave (server_id, date desc);
+create index idx_join_leave_server_date on join_leave (server_id, date desc)
+  include (join_or_leave);
 
 create table role_changes (
   id bigserial constraint role_changes_pkey primary key,

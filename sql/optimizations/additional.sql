@@ -36,7 +36,8 @@ create index idx_updates_date on updates (date desc);
 create index idx_updates_table_action on updates (updated_table, action);
 
 -- step: idx_join_leave_server_date
-create index idx_join_leave_server_date on join_leave (server_id, date desc);
+create index idx_join_leave_server_date on join_leave (server_id, date desc)
+  include (join_or_leave);
 
 -- step: get_last_message_date
 -- When (UTC) the last message of a channel was written; NULL without any.

@@ -18,7 +18,7 @@
 #include "absl/flags/usage.h"
 #include "absl/strings/str_cat.h"
 #include "cache/coherence.h"
-#include "sql/replication.h"
+#include "sql/follower.h"
 
 ABSL_FLAG(std::string, dsn, "", "a database with quotes, whose changes are published");
 ABSL_FLAG(int, rate, 1000, "commits a second");
@@ -34,7 +34,7 @@ using Clock = std::chrono::steady_clock;
 /// What the cache is told, and when it had heeded it.
 class Watch : public sql::ChangeListener {
  public:
-  void OnOpen(uint64_t first) override { to_.OnOpen(first); }
+  void OnOpen(uint64_t first, sql::ChangesFrom from) override { to_.OnOpen(first, from); }
   void OnCommit(const sql::Changes& changes) override {
     to_.OnCommit(changes);
     std::lock_guard lock(mutex_);
@@ -109,7 +109,8 @@ nlohmann::ordered_json Percentiles(std::vector<double> values) {
 
 int Main() {
   Watch watch;
-  sql::Replication source({.dsn = absl::GetFlag(FLAGS_dsn)}, &watch);
+  sql::Follower source({.dsn = absl::GetFlag(FLAGS_dsn), .only = sql::ChangesFrom::kStream},
+                       &watch);
   watch.coherence().SetSource(&source);
   for (int i = 0; !watch.open(); ++i) {
     if (i == 1000) {

@@ -19,8 +19,8 @@
 #include "server/metrics.h"
 #include "server/pipeline.h"
 #include "server/server.h"
+#include "sql/follower.h"
 #include "sql/pool.h"
-#include "sql/replication.h"
 
 ABSL_FLAG(std::string, dsn, "", "the database");
 
@@ -30,11 +30,12 @@ namespace {
 /// Tells of each table that was changed that any of its rows may have been.
 class TablesOnly : public sql::ChangeSource, private sql::ChangeListener {
  public:
-  TablesOnly(const std::string& dsn, sql::ChangeListener* to) : to_(to), source_({dsn}, this) {}
+  TablesOnly(const std::string& dsn, sql::ChangeListener* to)
+      : to_(to), source_({.dsn = dsn}, this) {}
   void Freshen() override { source_.Freshen(); }
 
  private:
-  void OnOpen(uint64_t first) override { to_->OnOpen(first); }
+  void OnOpen(uint64_t first, sql::ChangesFrom from) override { to_->OnOpen(first, from); }
   void OnCommit(const sql::Changes& changes) override {
     sql::Changes all = changes;
     for (auto& [table, of_table] : all.tables) of_table.AddAll();
@@ -48,7 +49,7 @@ class TablesOnly : public sql::ChangeSource, private sql::ChangeListener {
   void OnClosed() override { to_->OnClosed(); }
 
   sql::ChangeListener* const to_;
-  sql::Replication source_;
+  sql::Follower source_;
 };
 
 template <typename T>
