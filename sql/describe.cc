@@ -65,8 +65,6 @@ Described DescribeOne(PGconn* connection, const std::string& text) {
                                              PQftablecol(result.get(), i), false});
   }
   described.description.costly = Cost(connection, PQnparams(result.get())) > kCostly;
-  if (getenv("COSTS"))
-    fprintf(stderr, "%f %.60s\n", Cost(connection, PQnparams(result.get())), text.c_str());
   Run(connection, absl::StrCat("deallocate ", kName));
   return described;
 }
