@@ -53,7 +53,8 @@ TEST_F(StatsViewsTest, AreToldAsOptimizeAndRefreshViewsMadeThem) {
   server_.database().Run(kRows);
   ASSERT_TRUE(Ask("ListUserActivityStats", data::v1::ListUserActivityStatsRequest(), &users).ok());
   EXPECT_THAT(users.stats(), SizeIs(0));
-  const std::string before = server_.database().Value("select floor(extract(epoch from now()))::bigint");
+  const std::string before =
+      server_.database().Value("select floor(extract(epoch from now()))::bigint");
   ASSERT_TRUE(Keep().RefreshViews().ok());
 
   ASSERT_TRUE(Ask("ListUserActivityStats", data::v1::ListUserActivityStatsRequest(), &users).ok());
