@@ -62,7 +62,10 @@ class OutboxTest : public ::testing::Test {
   };
   std::unique_ptr<Reader> Read() const { return std::make_unique<Reader>(database_.dsn()); }
 
-  std::string Rows() const { return database_.Value("select count(*) from twi_data.outbox"); }
+  /// How many there are of tables. Changes of the schema are written down even when nobody reads.
+  std::string Rows() const {
+    return database_.Value("select count(*) from twi_data.outbox where relation <> 0");
+  }
   Oid OidOf(const std::string& table) const {
     return static_cast<Oid>(std::stoul(database_.Value("select '" + table + "'::regclass::oid")));
   }
@@ -93,7 +96,6 @@ constexpr char kLacks[] = " lacks triggers that tell of it";
 
 TEST_F(OutboxTest, NothingIsWrittenWhileNobodyReads) {
   database_.Run("update item set body = 'y'; alter table item add column more text");
-  database_.Run("delete from twi_data.outbox where relation = 0");
   EXPECT_EQ(Rows(), "0");
   auto reader = Read();
   database_.Run("update item set body = 'z'");
@@ -219,8 +221,9 @@ TEST_F(OutboxTest, WhatSomebodyHasNotReadYetIsKept) {
   auto quick = Read();
   EXPECT_NE(Rows(), "0");
   slow.reset();
-  auto last = Read();
-  EXPECT_EQ(Rows(), "0");
+  // A transaction that is under way in any database keeps what came after it.
+  const auto end = BootClock::now() + std::chrono::seconds(60);
+  for (auto last = Read(); Rows() != "0"; last = Read()) ASSERT_LT(BootClock::now(), end);
 }
 
 TEST_F(OutboxTest, WhoseRegistrationIsGoneBeginsAnew) {
