@@ -90,15 +90,21 @@ Outbox::Outbox(std::string dsn, ChangeListener* listener, Bell* bell)
                        std::random_device{}() >> 1)) {}
 
 Outbox::~Outbox() {
-  if (!registered_ || PQstatus(polls_.get()) != CONNECTION_OK || polling_) return;
-  if (!PQsendQuery(polls_.get(), absl::StrReplaceAll(kLeaving, {{"ID", id_}}).c_str())) return;
+  if (!registered_ || PQstatus(polls_.get()) != CONNECTION_OK) return;
+  // After the reading that is under way. Who does not take his leave keeps rows for minutes.
+  bool leaving = false;
   const auto end = BootClock::now() + seconds(1);
   while (BootClock::now() < end) {
+    if (!polling_) {
+      const std::string leave = absl::StrReplaceAll(kLeaving, {{"ID", id_}});
+      if (leaving || !PQsendQuery(polls_.get(), leave.c_str())) return;
+      leaving = polling_ = true;
+    }
     if (PQisBusy(polls_.get())) {
       Wait({polls_.get()}, milliseconds(50));
       if (!PQconsumeInput(polls_.get())) return;
     } else if (Result(PQgetResult(polls_.get()), PQclear) == nullptr) {
-      return;
+      polling_ = false;
     }
   }
 }
