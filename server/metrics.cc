@@ -258,10 +258,11 @@ class Readings {
     Add("twi_data_cache_invalidations_total",
         {{"change", cache.changed}, {"generation", cache.generation}, {"hand", cache.by_hand}});
     if (cache.lag) Add("twi_data_cache_lag_seconds", *cache.lag);
-    for (const auto source :
-         {sql::ChangesFrom::kStream, sql::ChangesFrom::kOutbox, sql::ChangesFrom::kNone}) {
-      Add("twi_data_cache_source", {{sql::NameOf(source), source == cache.source ? 1 : 0}});
-    }
+    const auto is = [&](sql::ChangesFrom source) {
+      return std::pair(sql::NameOf(source), source == cache.source ? 1.0 : 0.0);
+    };
+    Add("twi_data_cache_source", {is(sql::ChangesFrom::kStream), is(sql::ChangesFrom::kOutbox),
+                                  is(sql::ChangesFrom::kNone)});
   }
 
   void Add(const ProcessNumbers& process) {

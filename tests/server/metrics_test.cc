@@ -284,6 +284,12 @@ TEST_F(MetricsTest, AsksTheCacheAtEachScrape) {
   EXPECT_EQ(Value(metrics_, "twi_data_cache_lag_seconds"), 0.25);
   EXPECT_EQ(Value(metrics_, R"(twi_data_cache_source{source="none"})"), 0);
   EXPECT_EQ(Value(metrics_, R"(twi_data_cache_source{source="outbox"})"), 1);
+  const std::string page = metrics_.Page();
+  std::set<absl::string_view> told;
+  for (const absl::string_view line : absl::StrSplit(page, '\n')) {
+    if (!absl::StartsWith(line, "# TYPE")) continue;
+    EXPECT_TRUE(told.insert(line).second) << line << " twice";
+  }
   metrics_.SetCache(nullptr);
   EXPECT_EQ(Value(metrics_, "twi_data_cache_entries"), -1);
 }
