@@ -19,8 +19,9 @@ class Bell;
 /// `bell` calls.
 class Feed {
  public:
+  /// `listener` may be null while nothing is opened.
   Feed(std::string dsn, ChangeListener* listener, Bell* bell)
-      : dsn_(std::move(dsn)), listener_(*listener), bell_(*bell) {}
+      : dsn_(std::move(dsn)), listener_(listener), bell_(*bell) {}
   virtual ~Feed() = default;
   Feed(const Feed&) = delete;
   Feed& operator=(const Feed&) = delete;
@@ -52,7 +53,7 @@ class Feed {
   static uint64_t Position(const char* text);
 
   const std::string dsn_;
-  ChangeListener& listener_;
+  ChangeListener* const listener_;
   Bell& bell_;
 };
 

@@ -152,7 +152,7 @@ absl::Status Outbox::Open() {
   const Result prepared(PQprepare(polls_.get(), "poll", kPoll, 0, nullptr), PQclear);
   if (PQresultStatus(prepared.get()) != PGRES_COMMAND_OK) return Refused(prepared.get());
   kept_at_ = read_at_ = BootClock::now();
-  listener_.OnOpen(first, from());
+  listener_->OnOpen(first, from());
   return absl::OkStatus();
 }
 
@@ -167,7 +167,7 @@ absl::Status Outbox::Follow() {
     if (absl::Status status = ReadPoll(); !status.ok()) return status;
     if (absl::Status status = ReadChores(); !status.ok()) return status;
     // Of no place in the log is it known that all commits before it are visible.
-    listener_.OnTick(0);
+    listener_->OnTick(0);
   }
   return absl::OkStatus();
 }
@@ -221,10 +221,10 @@ absl::Status Outbox::TakeRows(PGresult* rows) {
           HashKey(relation, PQgetvalue(rows, row, kName), PQgetvalue(rows, row, kValue)));
     }
   }
-  for (const auto& [xid, changes] : transactions) listener_.OnCommit(changes);
+  for (const auto& [xid, changes] : transactions) listener_->OnCommit(changes);
   snapshot_ = PQgetvalue(rows, 0, kSnapshot);
   read_at_ = asked_at_;
-  listener_.OnCurrent(asked_at_, Position(PQgetvalue(rows, 0, kLogEnd)));
+  listener_->OnCurrent(asked_at_, Position(PQgetvalue(rows, 0, kLogEnd)));
   return absl::OkStatus();
 }
 
@@ -260,7 +260,7 @@ absl::Status Outbox::ReadChores() {
     if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) return Refused(result.get());
     if (chore_ != Chore::kSchema) continue;
     std::string schema = PQgetvalue(result.get(), 0, 1);
-    if (schema_ && *schema_ != schema) listener_.OnSchemaChange();
+    if (schema_ && *schema_ != schema) listener_->OnSchemaChange();
     schema_ = std::move(schema);
   }
   return absl::OkStatus();

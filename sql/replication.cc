@@ -93,7 +93,7 @@ absl::Status Replication::Follow() {
     if (absl::Status status = ReadAnswer(); !status.ok()) return status;
     Conclude();
     if (absl::Status status = Confirm(false); !status.ok()) return status;
-    listener_.OnTick(told_);
+    listener_->OnTick(told_);
   }
   return absl::OkStatus();
 }
@@ -122,7 +122,7 @@ absl::Status Replication::Open() {
   }
   decoder_.SetEpoch(first);
   if (PQsetnonblocking(changes_.get(), 1) != 0) return Broken(changes_.get());
-  listener_.OnOpen(first, from());
+  listener_->OnOpen(first, from());
   return absl::OkStatus();
 }
 
@@ -148,7 +148,7 @@ absl::Status Replication::TakeMessage(std::string_view message) {
       auto commit = decoder_.Take(message.substr(25));
       if (!commit.ok()) return commit.status();
       if (*commit) {
-        if (!(*commit)->changes.empty()) listener_.OnCommit((*commit)->changes);
+        if (!(*commit)->changes.empty()) listener_->OnCommit((*commit)->changes);
         told_ = std::max(told_, (*commit)->end);
       }
       return absl::OkStatus();
@@ -215,7 +215,7 @@ absl::Status Replication::ReadAnswer() {
     if (absl::SimpleAtoi(PQgetvalue(result.get(), 0, 1), &newest)) decoder_.SetEpoch(newest);
     if (PQnfields(result.get()) > 2) {
       std::string schema = PQgetvalue(result.get(), 0, 2);
-      if (schema_ && *schema_ != schema) listener_.OnSchemaChange();
+      if (schema_ && *schema_ != schema) listener_->OnSchemaChange();
       schema_ = std::move(schema);
     }
   }
@@ -225,7 +225,7 @@ absl::Status Replication::ReadAnswer() {
 void Replication::Conclude() {
   if (!awaited_ || told_ < *awaited_) return;
   awaited_.reset();
-  listener_.OnCurrent(asked_at_, told_);
+  listener_->OnCurrent(asked_at_, told_);
 }
 
 }  // namespace twi::sql
