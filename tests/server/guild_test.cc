@@ -6,11 +6,10 @@
 
 #include <atomic>
 #include <string>
-#include <thread>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "tests/support/running_server.h"
+#include "tests/support/together.h"
 #include "twi/data/v1/audit.pb.h"
 #include "twi/data/v1/channels.pb.h"
 #include "twi/data/v1/roles.pb.h"
@@ -40,13 +39,9 @@ class GuildTest : public ::testing::Test {
   /// Callers at once, each with its number, each so often.
   template <typename Caller>
   static void Together(Caller caller) {
-    std::vector<std::thread> threads;
-    for (int i = 0; i < kCallers; ++i) {
-      threads.emplace_back([&caller, i] {
-        for (int call = 0; call < kCalls; ++call) caller(i, call);
-      });
-    }
-    for (std::thread& thread : threads) thread.join();
+    testing::Together(kCallers, [&caller](int i) {
+      for (int call = 0; call < kCalls; ++call) caller(i, call);
+    });
   }
 
   RunningServer server_;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "tests/support/conversation.h"
 #include "tests/support/running_server.h"
+#include "tests/support/together.h"
 #include "twi/data/v1/messages.pb.h"
 
 namespace twi::server {
@@ -73,14 +74,6 @@ class MessagesTest : public ::testing::Test {
 
   std::string Value(const std::string& query) { return server_.database().Value(query); }
 
-  /// Callers at once, each with its number.
-  template <typename Caller>
-  static void Together(int callers, Caller caller) {
-    std::vector<std::thread> threads;
-    for (int i = 0; i < callers; ++i) threads.emplace_back([&caller, i] { caller(i); });
-    for (std::thread& thread : threads) thread.join();
-  }
-
   RunningServer server_;
 };
 
@@ -100,7 +93,7 @@ constexpr char kSpent[] =
 TEST_F(MessagesTest, CallersWhoSaveTogetherSpendNothingTwice) {
   constexpr int kCallers = 16;
   const auto save_all = [this](bool created) {
-    Together(kCallers, [&](int caller) {
+    testing::Together(kCallers, [&](int caller) {
       for (int i = 1; i <= 25; ++i) {
         SaveMessageRequest request;
         SaveMessageResponse response;
@@ -163,7 +156,7 @@ TEST_F(MessagesTest, AStreamOutHasEachMessageOnceInItsOrder) {
 
 TEST_F(MessagesTest, EditsOfOneMessageFollowEachOther) {
   Import(1, 2);
-  Together(8, [&](int caller) {
+  testing::Together(8, [&](int caller) {
     for (int i = 0; i < 20; ++i) {
       RecordMessageEditRequest request;
       RecordMessageEditResponse response;

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "tests/support/running_server.h"
+#include "tests/support/together.h"
 #include "twi/data/v1/command_history.pb.h"
 #include "twi/data/v1/members.pb.h"
 #include "twi/data/v1/reactions.pb.h"
@@ -40,13 +41,9 @@ class PeopleTest : public ::testing::Test {
   /// Callers at once, each with its number, each so often.
   template <typename Caller>
   static void Together(Caller caller) {
-    std::vector<std::thread> threads;
-    for (int i = 0; i < kCallers; ++i) {
-      threads.emplace_back([&caller, i] {
-        for (int call = 0; call < kCalls; ++call) caller(i, call);
-      });
-    }
-    for (std::thread& thread : threads) thread.join();
+    testing::Together(kCallers, [&caller](int i) {
+      for (int call = 0; call < kCalls; ++call) caller(i, call);
+    });
   }
 
   RunningServer server_;
