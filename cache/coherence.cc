@@ -11,6 +11,10 @@ namespace {
 // Every change of the schema.
 constexpr Tag kSchemaTag = 0;
 
+// A transaction is told about when its commit is acknowledged, but for one that changed nothing
+// that is followed. After this long it is asked for.
+constexpr std::chrono::milliseconds kPatience{3};
+
 }  // namespace
 
 Tag TableTag(sql::Oid table) { return absl::HashOf(table, "table"); }
@@ -41,13 +45,19 @@ bool Coherence::Right(const Basis& basis) const {
 }
 
 void Coherence::Await(BootClock::time_point since, BootClock::duration most,
-                      std::function<void()> done) {
+                      std::function<void()> done, std::optional<uint64_t> transaction) {
+  // The outbox tells nothing unasked.
+  if (from() != sql::ChangesFrom::kStream) transaction.reset();
   {
     std::lock_guard lock(mutex_);
-    if (source_ != nullptr && open() && current_as_of() < since) {
-      waiters_.push_back({since, BootClock::now() + most, std::move(done)});
+    const bool known = current_as_of() >= since || (transaction && IsTold(*transaction));
+    if (source_ != nullptr && open() && !known) {
+      const BootClock::time_point now = BootClock::now();
+      const BootClock::time_point asks =
+          transaction ? now + kPatience : BootClock::time_point::max();
+      waiters_.push_back({since, now + most, std::move(done), transaction, asks});
       done = nullptr;
-      source_->Freshen();
+      if (!transaction) source_->Freshen();
     }
   }
   if (done) done();
@@ -72,6 +82,10 @@ void Coherence::OnOpen(uint64_t first, sql::ChangesFrom from) {
   // Another timeline may give the numbers of lost transactions to new ones. All that was told
   // before is visible to every statement that may be kept from now on.
   tags_.Clear();
+  {
+    std::lock_guard lock(mutex_);
+    told_lately_.fill(0);
+  }
   open_.store(true, std::memory_order_release);
 }
 
@@ -87,9 +101,13 @@ void Coherence::OnCommit(const sql::Changes& changes) {
     if (of_table.whole) tags_.Push(RestTag(table), xid);
     for (sql::KeyHash key : of_table.keys) tags_.Push(KeyTag(key), xid);
   }
-  if (!changes.schema) return;
-  tags_.Push(kSchemaTag, xid);
-  BeginGeneration();
+  if (changes.schema) {
+    tags_.Push(kSchemaTag, xid);
+    BeginGeneration();
+  }
+  // Last: who waits for it finds all of it.
+  std::lock_guard lock(mutex_);
+  told_lately_[xid % kLately] = xid;
 }
 
 void Coherence::OnSchemaChange() { BeginGeneration(); }
@@ -126,10 +144,16 @@ void Coherence::Release() {
     const BootClock::time_point now = BootClock::now();
     const bool closed = !open();
     const auto rest = std::partition(waiters_.begin(), waiters_.end(), [&](const Waiter& waiter) {
-      return !closed && waiter.since > as_of && waiter.until > now;
+      const bool told = waiter.transaction && IsTold(*waiter.transaction);
+      return !closed && !told && waiter.since > as_of && waiter.until > now;
     });
     over.assign(std::make_move_iterator(rest), std::make_move_iterator(waiters_.end()));
     waiters_.erase(rest, waiters_.end());
+    for (Waiter& waiter : waiters_) {
+      if (now < waiter.asks || source_ == nullptr) continue;
+      waiter.asks = BootClock::time_point::max();
+      source_->Freshen();
+    }
   }
   for (const Waiter& waiter : over) waiter.done();
 }

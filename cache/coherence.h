@@ -1,8 +1,10 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
@@ -73,8 +75,10 @@ class Coherence : public sql::ChangeListener {
   bool Right(const Basis& basis) const;
 
   /// Calls `done` once, by any thread and perhaps at once, when current_as_of() is `since` or
-  /// later, nothing is being told any more, or `most` has passed.
-  void Await(BootClock::time_point since, BootClock::duration most, std::function<void()> done);
+  /// later, nothing is being told any more, or `most` has passed; with a transaction that has
+  /// committed also when that is told, and with it, in the order of the log, all that it saw.
+  void Await(BootClock::time_point since, BootClock::duration most, std::function<void()> done,
+             std::optional<uint64_t> transaction = std::nullopt);
 
   /// Where the changes come from; until set, nothing is being told. It must be set to null before
   /// the source is gone.
@@ -88,6 +92,9 @@ class Coherence : public sql::ChangeListener {
     BootClock::time_point since;
     BootClock::time_point until;
     std::function<void()> done;
+    std::optional<uint64_t> transaction;
+    /// When the source is asked how far it is.
+    BootClock::time_point asks;
   };
 
   void OnOpen(uint64_t first, sql::ChangesFrom from) override;
@@ -99,6 +106,10 @@ class Coherence : public sql::ChangeListener {
 
   void SetCurrent(BootClock::time_point as_of, uint64_t reach);
   void BeginGeneration();
+  /// Whether a transaction is one of the last that were told. Guarded by mutex_.
+  bool IsTold(uint64_t transaction) const {
+    return told_lately_[transaction % kLately] == transaction;
+  }
   /// Calls those whose wait is over.
   void Release();
 
@@ -113,9 +124,13 @@ class Coherence : public sql::ChangeListener {
   std::atomic<sql::ChangesFrom> from_{sql::ChangesFrom::kNone};
   std::function<void()> new_generation_ = [] {};
 
+  /// Who waits for a transaction comes when that is committed, give or take some milliseconds.
+  static constexpr size_t kLately = 4096;
+
   std::mutex mutex_;
-  /// Both guarded by mutex_.
+  /// All guarded by mutex_.
   std::vector<Waiter> waiters_;
+  std::array<uint64_t, kLately> told_lately_{};
   sql::ChangeSource* source_ = nullptr;
 };
 

@@ -1,4 +1,5 @@
 -- name: EnsureBotMetricsTable
+-- scan: bot_metrics: no further than its first row
 -- Of a table that is not there, or may not be read, the database tells an error instead.
 select count(*) >= 0 as exists
 from (

@@ -71,7 +71,7 @@ class Catalog::Loader {
   void Pair(const std::vector<const ServiceDescriptor*>& services);
   void Draw(const Repository& repository, const Stanza& stanza, const MethodDescriptor* method);
   bool BindText(Draft* draft);
-  void CheckParts(const Repository& repository);
+  void CheckParts();
   void CheckSet(const Draft& draft);
   /// Refuses cache policies of statements whose answers are more than what the tables hold.
   absl::Status CheckKept(const std::string& dsn);
@@ -88,6 +88,11 @@ class Catalog::Loader {
     // A page's two statements have much in common.
     if (!loaded_->problems.empty() && loaded_->problems.back().message == told) return;
     loaded_->problems.push_back({draft.repository->file, draft.stanza->line, told});
+  }
+
+  bool Refuse(const Draft& draft, absl::string_view message) {
+    Problem(draft, std::string(message));
+    return false;
   }
 
   Loaded* loaded_;
@@ -139,11 +144,12 @@ void Catalog::Loader::Pair(const std::vector<const ServiceDescriptor*>& services
   for (const ServiceDescriptor* service : services) by_stem[FileStem(service->file())] = service;
 
   for (const Repository& repository : repositories_) {
+    const auto problem = [&](int line, const auto&... words) {
+      loaded_->problems.push_back({repository.file, line, absl::StrCat(words...)});
+    };
     const auto found = by_stem.find(repository.stem);
     if (found == by_stem.end()) {
-      loaded_->problems.push_back(
-          {repository.file, 1,
-           absl::StrCat("no service in ", repository.stem, ".proto: add it, or remove this file")});
+      problem(1, "no service in ", repository.stem, ".proto: add it, or remove this file");
       continue;
     }
     const ServiceDescriptor* service = found->second;
@@ -151,28 +157,24 @@ void Catalog::Loader::Pair(const std::vector<const ServiceDescriptor*>& services
     for (const Stanza& stanza : repository.stanzas) {
       const MethodDescriptor* method = service->FindMethodByName(stanza.name);
       if (method == nullptr) {
-        loaded_->problems.push_back(
-            {repository.file, stanza.line,
-             absl::StrCat(service->name(), " has no rpc ", stanza.name, ": add it to ",
-                          service->file()->name(), ", or rename the stanza")});
+        problem(stanza.line, service->name(), " has no rpc ", stanza.name, ": add it to ",
+                service->file()->name(), ", or rename the stanza");
+      } else if (ByHand(method)) {
+        problem(stanza.line, stanza.name, " is written by hand: remove the stanza");
       } else if (!paired.insert(stanza.name).second) {
-        loaded_->problems.push_back(
-            {repository.file, stanza.line,
-             absl::StrCat("a second stanza ", stanza.name, ": remove one")});
+        problem(stanza.line, "a second stanza ", stanza.name, ": remove one");
       } else {
         Draw(repository, stanza, method);
       }
     }
     for (int i = 0; i < service->method_count(); ++i) {
-      if (paired.contains(service->method(i)->name())) continue;
-      loaded_->problems.push_back(
-          {repository.file, 1,
-           absl::StrCat("no stanza for rpc ", service->method(i)->name(),
-                        ": add `-- name: ", service->method(i)->name(), "`")});
+      const std::string& name = service->method(i)->name();
+      if (paired.contains(name) || ByHand(service->method(i))) continue;
+      problem(1, "no stanza for rpc ", name, ": add `-- name: ", name, "`");
     }
-    CheckParts(repository);
     by_stem.erase(found);
   }
+  CheckParts();
   for (const auto& [stem, service] : by_stem) {
     loaded_->problems.push_back({absl::StrCat(stem, ".sql"), 1,
                                  absl::StrCat("the file is missing: ", service->name(), " has ",
@@ -207,43 +209,39 @@ void Catalog::Loader::Draw(const Repository& repository, const Stanza& stanza,
 
 bool Catalog::Loader::BindText(Draft* draft) {
   const Stanza& stanza = *draft->stanza;
-  const auto bind = [&](const Replacements& fixed, sql::BoundText* out) {
-    auto bound = sql::BindNames(stanza.text, fixed);
-    if (!bound.ok()) {
-      Problem(*draft, std::string(bound.status().message()));
-      return false;
-    }
+  std::string text = stanza.text;
+  const auto bind = [&](const std::vector<sql::Insertion>& fixed, sql::BoundText* out) {
+    auto bound = sql::BindNames(text, fixed);
+    if (!bound.ok()) return Refuse(*draft, bound.status().message());
     *out = *std::move(bound);
     return true;
   };
   if (!bind({}, &draft->first)) return false;
-  for (const Stanza& part : draft->repository->parts) {
-    const std::string name = absl::StrCat("part.", part.name);
-    if (std::ranges::find(draft->first.names, name) == draft->first.names.end()) continue;
-    used_parts_.insert(&part);
-    draft->has_parts = true;
-  }
-  if (!bind(TextsOf(*draft->repository), &draft->first)) return false;
+  const auto parts = PartsOf(draft->first.names, *draft->repository, repositories_, &used_parts_);
+  draft->has_parts = !parts.empty();
+  auto whole = sql::Insert(text, parts);
+  if (!whole.ok()) return Refuse(*draft, whole.status().message());
+  text = *std::move(whole);
+  if (!bind({}, &draft->first)) return false;
   const std::set<std::string> names(draft->first.names.begin(), draft->first.names.end());
   if (stanza.page.empty()) {
     if (!names.contains("page.size") && !names.contains("page.after")) return true;
-    Problem(*draft, "`:page.…` without a `-- page:` line that names the keys");
-    return false;
+    return Refuse(*draft, "`:page.…` without a `-- page:` line that names the keys");
   }
   if (!names.contains("page.size") || !names.contains("page.after")) {
-    Problem(*draft, "a page needs `where … :page.after` and `limit :page.size`");
-    return false;
+    return Refuse(*draft, "a page needs `where … :page.after` and `limit :page.size`");
   }
-  return bind(TextsOf(*draft->repository, "true"), &draft->first) &&
-         bind(TextsOf(*draft->repository, AfterKey(stanza)), &draft->next);
+  return bind(FirstPage(stanza), &draft->first) && bind(NextPage(stanza), &draft->next);
 }
 
-void Catalog::Loader::CheckParts(const Repository& repository) {
-  for (const Stanza& part : repository.parts) {
-    if (used_parts_.contains(&part)) continue;
-    loaded_->problems.push_back({repository.file, part.line,
-                                 absl::StrCat("nothing uses part ", part.name, ": write `:part.",
-                                              part.name, "`, or remove it")});
+void Catalog::Loader::CheckParts() {
+  for (const Repository& repository : repositories_) {
+    for (const Stanza& part : repository.parts) {
+      if (used_parts_.contains(&part)) continue;
+      loaded_->problems.push_back({repository.file, part.line,
+                                   absl::StrCat("nothing uses part ", part.name, ": write `:part.",
+                                                part.name, "`, or remove it")});
+    }
   }
 }
 
@@ -300,8 +298,8 @@ std::unique_ptr<Operation> Catalog::Loader::Make(const Draft& draft, const sql::
   auto operation = std::make_unique<Operation>();
   operation->name_ = OperationName(draft.method);
   operation->method_ = draft.method;
-  operation->statement_ = {operation->name_, draft.first.text, draft.analysis.read_only(),
-                           draft.set(), first.description.costly};
+  operation->statement_ = {operation->name_, WithName(operation->name_, draft.first.text),
+                           draft.analysis.read_only(), draft.set(), first.description.costly};
   operation->one_transaction_ = draft.stanza->one_transaction;
   operation->analysis_ = draft.analysis;
   operation->ttl_ =
@@ -386,8 +384,8 @@ void Catalog::Loader::MakePages(const Draft& draft, const sql::Described& first,
   }
   pages->key_columns = keys;
   std::vector<std::string> problems;
-  pages->next = {absl::StrCat(operation->name_, " (next)"), draft.next.text, true, false,
-                 next.description.costly};
+  pages->next = {absl::StrCat(operation->name_, " (next)"),
+                 WithName(operation->name_, draft.next.text), true, false, next.description.costly};
   pages->next_parameters =
       ParameterPlan::Make(request, draft.next.names, next.description.parameters, &problems);
   CheckKeyTypes(*draft.stanza, keys, first.description.columns, draft.next.names,

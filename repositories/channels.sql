@@ -1,19 +1,96 @@
+-- Of rows that were inserted or updated, an inserted one has no `xmax`.
+
 -- part: channel
 -- The columns of a channel `c`.
   c.id, c.name, c.category_id, c.created_at, c.guild_id, c.position, c.topic, c.is_nsfw, c.deleted,
   c.allow_pins
 
--- part: was_created
--- Of a row that was inserted or updated, which it was: an inserted one has no `xmax`.
-  xmax = 0 as created
+-- part: upsert
+-- Makes the channels of a set what is told of them; that one is so already is only looked at.
+channel as (
+  select r._call, c.id, c.name, c.category_id, c.created_at, c.guild_id, c.position, c.topic, c.is_nsfw
+  from jsonb_array_elements(:requests) with ordinality r (request, _call)
+  cross join jsonb_populate_record(null::channels, r.request -> 'channel') c
+  where r.request ? 'channel'
+),
+saved_channels as (
+  insert into channels as c (id, name, category_id, created_at, guild_id, position, topic, is_nsfw)
+  select n.id, n.name, n.category_id, n.created_at, n.guild_id, n.position, n.topic, n.is_nsfw
+  from channel n
+  where (
+    select
+      (c.name, c.category_id, c.created_at, c.guild_id, c.position, c.topic, c.is_nsfw)
+        is not distinct from (
+          n.name, n.category_id, coalesce(c.created_at, n.created_at),
+          coalesce(c.guild_id, n.guild_id), n.position, n.topic, n.is_nsfw
+        )
+    from channels c
+    where c.id = n.id
+  ) is not true
+  order by n.id
+  on conflict (id) do update
+  set
+    name = excluded.name,
+    category_id = excluded.category_id,
+    created_at = coalesce(c.created_at, excluded.created_at),
+    guild_id = coalesce(c.guild_id, excluded.guild_id),
+    position = excluded.position,
+    topic = excluded.topic,
+    is_nsfw = excluded.is_nsfw
+  where (c.name, c.category_id, c.created_at, c.guild_id, c.position, c.topic, c.is_nsfw)
+    is distinct from (
+      excluded.name, excluded.category_id, coalesce(c.created_at, excluded.created_at),
+      coalesce(c.guild_id, excluded.guild_id), excluded.position, excluded.topic, excluded.is_nsfw
+    )
+  returning id, xmax = 0 as created
+)
 
--- part: outcome
--- What became of the one row of `saved`: none is there when nothing differed.
-select
-  exists (select from saved s where s.created) as created,
-  exists (select from saved s where not s.created) as updated
+-- part: upsert_category
+-- The same of categories.
+category as (
+  select r._call, c.id, c.name, c.created_at, c.guild_id, c.position, c.is_nsfw
+  from jsonb_array_elements(:requests) with ordinality r (request, _call)
+  cross join jsonb_populate_record(null::categories, r.request -> 'category') c
+  where r.request ? 'category'
+),
+saved_categories as (
+  insert into categories as c (id, name, created_at, guild_id, position, is_nsfw)
+  select n.id, n.name, n.created_at, n.guild_id, n.position, n.is_nsfw
+  from category n
+  where (
+    select
+      (c.name, c.created_at, c.guild_id, c.position, c.is_nsfw)
+        is not distinct from (
+          n.name, coalesce(c.created_at, n.created_at), coalesce(c.guild_id, n.guild_id), n.position,
+          n.is_nsfw
+        )
+    from categories c
+    where c.id = n.id
+  ) is not true
+  order by n.id
+  on conflict (id) do update
+  set
+    name = excluded.name,
+    created_at = coalesce(c.created_at, excluded.created_at),
+    guild_id = coalesce(c.guild_id, excluded.guild_id),
+    position = excluded.position,
+    is_nsfw = excluded.is_nsfw
+  where (c.name, c.created_at, c.guild_id, c.position, c.is_nsfw)
+    is distinct from (
+      excluded.name, coalesce(c.created_at, excluded.created_at),
+      coalesce(c.guild_id, excluded.guild_id), excluded.position, excluded.is_nsfw
+    )
+  returning id, xmax = 0 as created
+)
 
 -- name: CreateChannel
+with new_category as (
+  insert into categories (id, guild_id)
+  select n.id, :channel.guild_id
+  from (select :channel.category_id::bigint as id) n
+  where n.id is not null and (select c.id from categories c where c.id = n.id) is null
+  on conflict (id) do nothing
+)
 insert into channels as c (id, name, category_id, created_at, guild_id, position, topic, is_nsfw)
 values (
   :channel.id, :channel.name, :channel.category_id, :channel.created_at, :channel.guild_id,
@@ -34,29 +111,11 @@ with saved as (
 select exists (select from saved) as created;
 
 -- name: UpsertChannel
-with saved as (
-  insert into channels as c (id, name, category_id, created_at, guild_id, position, topic, is_nsfw)
-  values (
-    :channel.id, :channel.name, :channel.category_id, :channel.created_at, :channel.guild_id,
-    :channel.position, :channel.topic, :channel.is_nsfw
-  )
-  on conflict (id) do update
-  set
-    name = excluded.name,
-    category_id = excluded.category_id,
-    created_at = coalesce(c.created_at, excluded.created_at),
-    guild_id = coalesce(c.guild_id, excluded.guild_id),
-    position = excluded.position,
-    topic = excluded.topic,
-    is_nsfw = excluded.is_nsfw
-  where (c.name, c.category_id, c.created_at, c.guild_id, c.position, c.topic, c.is_nsfw)
-    is distinct from (
-      excluded.name, excluded.category_id, coalesce(c.created_at, excluded.created_at),
-      coalesce(c.guild_id, excluded.guild_id), excluded.position, excluded.topic, excluded.is_nsfw
-    )
-  returning :part.was_created
-)
-:part.outcome;
+-- batch: channel.id
+with :part.upsert
+select n._call, coalesce(s.created, false) as created, coalesce(not s.created, false) as updated
+from channel n
+left join saved_channels s using (id);
 
 -- name: UpsertInteractionChannel
 -- batch: id
@@ -79,22 +138,24 @@ saved as (
   on conflict (id) do update
   set name = excluded.name
   where c.name is distinct from excluded.name
-  returning id, :part.was_created
+  returning id, xmax = 0 as created
 )
 select r._call, coalesce(s.created, false) as created, coalesce(not s.created, false) as updated
 from request r
 left join saved s using (id);
 
 -- name: MarkChannelDeleted
+-- scan: threads: a channel is seldom deleted, and its messages are many more
 -- An array of channels is looked up in the index; a join may read all messages.
 with channel as (select c.id from channels c where c.id = :id),
 marked_channel as (
   update channels
   set deleted = true
   where id = :id and not deleted
+  returning id, name
 ),
 thread as (
-  select t.id, t.deleted
+  select t.id
   from channel c
   join threads t on t.parent_id = c.id
 ),
@@ -102,8 +163,16 @@ marked_threads as (
   update threads t
   set deleted = true
   from thread r
-  where t.id = r.id and not r.deleted
-  returning t.id
+  where t.id = r.id and not t.deleted
+  returning t.id, t.name
+),
+logged as (
+  insert into updates (updated_table, action, before, date, primary_key)
+  select 'channels', 'DELETE_CHANNEL', c.name, now() at time zone 'UTC', c.id::text
+  from marked_channel c
+  union all
+  select 'threads', 'THREAD_DELETED', t.name, now() at time zone 'UTC', t.id::text
+  from marked_threads t
 ),
 marked_messages as (
   update messages
@@ -170,24 +239,8 @@ select :part.channel
 from after c;
 
 -- name: UpsertCategory
-with saved as (
-  insert into categories as c (id, name, created_at, guild_id, position, is_nsfw)
-  values (
-    :category.id, :category.name, :category.created_at, :category.guild_id, :category.position,
-    :category.is_nsfw
-  )
-  on conflict (id) do update
-  set
-    name = excluded.name,
-    created_at = coalesce(c.created_at, excluded.created_at),
-    guild_id = coalesce(c.guild_id, excluded.guild_id),
-    position = excluded.position,
-    is_nsfw = excluded.is_nsfw
-  where (c.name, c.created_at, c.guild_id, c.position, c.is_nsfw)
-    is distinct from (
-      excluded.name, coalesce(c.created_at, excluded.created_at),
-      coalesce(c.guild_id, excluded.guild_id), excluded.position, excluded.is_nsfw
-    )
-  returning :part.was_created
-)
-:part.outcome;
+-- batch: category.id
+with :part.upsert_category
+select n._call, coalesce(s.created, false) as created, coalesce(not s.created, false) as updated
+from category n
+left join saved_categories s using (id);

@@ -1,5 +1,6 @@
 #include "repositories/form.h"
 
+#include <algorithm>
 #include <set>
 #include <string_view>
 
@@ -56,6 +57,11 @@ std::vector<std::string> FormProblems(const Stanza& stanza, const MethodDescript
   if (method.options().HasExtension(twi::data::v1::cache) && (!declared_read || streams)) {
     problems.emplace_back(streams ? "has a cache policy and streams: only one answer is kept"
                                   : "has a cache policy and is not declared NO_SIDE_EFFECTS");
+  }
+  for (const std::string& table : stanza.scans) {
+    if (std::ranges::find(analysis.reads, table) != analysis.reads.end()) continue;
+    problems.push_back(
+        absl::StrCat("has a `-- scan:` line of ", table, ", which it does not read"));
   }
   if (!stanza.page.empty() && !declared_read) {
     problems.emplace_back("lists pages and is not declared NO_SIDE_EFFECTS");

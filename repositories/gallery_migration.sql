@@ -88,6 +88,7 @@ where message_id = :message_id
 returning :part.entry;
 
 -- name: GetGalleryMigrationStatistics
+-- scan: gallery_migration: each entry counts, and there are some thousands
 select
   count(*) as total_entries,
   count(*) filter (where g.migrated) as migrated_entries,

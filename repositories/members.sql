@@ -25,6 +25,22 @@ latest as (
   )
 )
 
+-- part: memberships
+-- Adds the memberships of `member` that are not there.
+saved_memberships as (
+  insert into server_membership (user_id, server_id)
+  select n.user_id, n.server_id
+  from member n
+  where (
+    select m.serial_id
+    from server_membership m
+    where m.user_id = n.user_id and m.server_id = n.server_id
+  ) is null
+  order by n.user_id, n.server_id
+  on conflict (user_id, server_id) do nothing
+  returning user_id
+)
+
 -- name: RecordMemberJoin
 with event as (select 'join' as join_or_leave),
 :part.record,
@@ -76,20 +92,13 @@ where m.user_id = any(:user_ids) and m.server_id = :server_id
 order by m.user_id;
 
 -- name: BatchCreateServerMemberships
-with saved as (
-  insert into server_membership (user_id, server_id)
+with member as (
   select distinct m.user_id, m.server_id
   from jsonb_to_recordset(:memberships) m (user_id bigint, server_id bigint)
-  where not exists (
-    select from server_membership s
-    where s.user_id = m.user_id and s.server_id = m.server_id
-  )
-  order by m.user_id, m.server_id
-  on conflict (user_id, server_id) do nothing
-  returning user_id
-)
+),
+:part.memberships
 select count(*) as count
-from saved;
+from saved_memberships;
 
 -- name: RecordRoleChange
 with recorded as (

@@ -28,6 +28,8 @@ class Operation {
   const google::protobuf::MethodDescriptor* method() const { return method_; }
   bool read_only() const { return statement_.read_only; }
   const sql::Statement& statement() const { return statement_; }
+  /// The statement of a list's next pages; null of what does not list pages.
+  const sql::Statement* next_statement() const { return pages_ ? &pages_->next : nullptr; }
   /// Relations that the statement reads and writes, as written.
   const sql::Analysis& analysis() const { return analysis_; }
   /// How long an answer may be kept; zero when it may not.

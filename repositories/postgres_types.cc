@@ -89,6 +89,13 @@ sql::Oid ElementType(sql::Oid type) {
   return 0;
 }
 
+sql::Oid ArrayType(sql::Oid element) {
+  for (const Type& known : kTypes) {
+    if (known.type == element) return known.array;
+  }
+  return 0;
+}
+
 bool CanBeWhole(sql::Oid type) {
   return LengthOf(type) >= 0 || IsText(type) || type == kBytea || type == kNumeric;
 }

@@ -31,6 +31,8 @@ inline constexpr sql::Oid kJsonb = 3802;
 
 /// The element's type of an array type, 0 for any other type.
 sql::Oid ElementType(sql::Oid type);
+/// The array type of an element's type, 0 for what this file does not know.
+sql::Oid ArrayType(sql::Oid element);
 
 /// Whether the database, given any bytes that IsWhole, takes them as a value of the type or refuses
 /// them as one. Of other types, and when they are not whole, it may say that the protocol is

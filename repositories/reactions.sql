@@ -3,14 +3,22 @@
 -- that are there are left out before.
 
 -- part: save
--- Adds the reactions of `source` that are not there, and brings back those that were taken back.
+-- Adds the reactions of `source` that are not there, and brings back those that were taken back. The
+-- array makes it look these up, where a join may read all reactions.
 back as (
   update reactions x
   set removed = false
-  from source s
-  where x.message_id = s.message_id and x.user_id = s.user_id
-    and (x.emoji_id = s.emoji_id or x.unicode_emoji = s.unicode) and x.removed
-  returning s.message_id, s.user_id
+  where x.removed and x.id = any(array(
+    select (
+      select y.id
+      from reactions y
+      where y.message_id = s.message_id and y.user_id = s.user_id
+        and (y.emoji_id = s.emoji_id or y.unicode_emoji = s.unicode) and y.removed
+      limit 1
+    )
+    from source s
+  ))
+  returning x.message_id, x.user_id
 ),
 new as (
   insert into reactions (
@@ -78,9 +86,16 @@ with request as (
 marked as (
   update reactions x
   set removed = true
-  from request r
-  where x.message_id = r.message_id and x.user_id = r.user_id
-    and (x.emoji_id = r.emoji_id or x.unicode_emoji = r.unicode) and not x.removed
+  where not x.removed and x.id = any(array(
+    select (
+      select y.id
+      from reactions y
+      where y.message_id = r.message_id and y.user_id = r.user_id
+        and (y.emoji_id = r.emoji_id or y.unicode_emoji = r.unicode) and not y.removed
+      limit 1
+    )
+    from request r
+  ))
 )
 select r._call
 from request r

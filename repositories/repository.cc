@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -18,7 +19,7 @@
 namespace twi::repositories {
 namespace {
 
-const std::set<std::string> kDirectives = {"page", "none", "batch", "stream"};
+const std::set<std::string> kDirectives = {"page", "none", "batch", "stream", "scan"};
 
 /// `-- key: value` as {key, value}; {"", ""} for any other line.
 std::pair<std::string, std::string> Directive(absl::string_view line) {
@@ -72,6 +73,24 @@ std::string ReadPage(const std::string& value, Stanza* stanza) {
   return "";
 }
 
+/// Takes the parameters of a part off its name; whether they are a list of words.
+bool ReadParameters(Stanza* part) {
+  const size_t begin = part->name.find('(');
+  if (begin == std::string::npos) return true;
+  absl::string_view list = ToAbsl(part->name).substr(begin + 1);
+  if (!absl::ConsumeSuffix(&list, ")")) return false;
+  for (absl::string_view parameter : absl::StrSplit(list, ',')) {
+    parameter = absl::StripAsciiWhitespace(parameter);
+    part->parameters.emplace_back(parameter);
+    const bool word = !parameter.empty() && absl::c_all_of(parameter, [](char c) {
+      return absl::ascii_islower(static_cast<unsigned char>(c)) || c == '_';
+    });
+    if (!word) return false;
+  }
+  part->name.resize(begin);
+  return true;
+}
+
 /// Cuts the stanza's text off at its semicolon; behind it only comments may stand.
 void EndStatement(Stanza* stanza, const std::function<void(int, std::string)>& problem) {
   absl::StripAsciiWhitespace(&stanza->text);
@@ -115,8 +134,17 @@ Repository Repository::Parse(std::string_view file, std::string_view text,
     Stanza* stanza = list->empty() ? nullptr : &list->back();
     if (key == "name" || key == "part") {
       list = key == "name" ? &repository.stanzas : &repository.parts;
-      list->push_back(
-          {.name = value, .line = number, .text = "", .page = {}, .batch = {}, .none = ""});
+      list->push_back({.name = value,
+                       .parameters = {},
+                       .line = number,
+                       .text = "",
+                       .page = {},
+                       .batch = {},
+                       .none = "",
+                       .scans = {}});
+      if (key == "part" && !ReadParameters(&list->back())) {
+        problem(number, absl::StrCat("`-- part: ", value, "` is not `-- part: x(a, b)`"));
+      }
     } else if (stanza == nullptr) {
       const absl::string_view bare = absl::StripAsciiWhitespace(line);
       if (!bare.empty() && !absl::StartsWith(bare, "--")) {
@@ -137,6 +165,13 @@ Repository Repository::Parse(std::string_view file, std::string_view text,
         problem(number,
                 absl::StrCat("`-- none: ", value, "` is none of OK, NOT_FOUND, ALREADY_EXISTS"));
       }
+    } else if (key == "scan") {
+      const std::pair<std::string, std::string> said =
+          absl::StrSplit(value, absl::MaxSplits(": ", 1));
+      if (said.first.empty() || said.second.empty()) {
+        problem(number, absl::StrCat("`-- scan: ", value, "` is not `-- scan: table: reason`"));
+      }
+      stanza->scans.insert(said.first);
     } else if (key == "batch") {
       stanza->batch = absl::StrSplit(absl::StrReplaceAll(value, {{" ", ""}}), ',');
     } else if (key == "stream") {

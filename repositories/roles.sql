@@ -21,29 +21,63 @@
   coalesce(r.required_roles, '{}') as required_roles,
   r.auto_replace
 
--- part: insert
--- Adds the request's role.
+-- part: upsert
+-- Makes the roles of a set what is told of them; that one is so already is only looked at. Of rows that
+-- were inserted or updated, an inserted one has no `xmax`.
+role as (
+  select
+    q._call, r.id, r.name, '#' || lpad(to_hex(r.color::integer), 6, '0') as color, r.permissions,
+    r.created_at, r.hoisted, r.managed, r.position, r.guild_id
+  from jsonb_array_elements(:requests) with ordinality q (request, _call)
+  cross join jsonb_populate_record(null::roles, q.request -> 'role') r
+  where q.request ? 'role'
+),
+saved_roles as (
   insert into roles as r (
     id, name, color, permissions, created_at, hoisted, managed, position, guild_id
   )
-  values (
-    :role.id, :role.name, '#' || lpad(to_hex(:role.color::integer), 6, '0'), :role.permissions,
-    :role.created_at, :role.hoisted, :role.managed, :role.position, :role.guild_id
-  )
+  select
+    n.id, n.name, n.color, n.permissions, n.created_at, n.hoisted, n.managed, n.position, n.guild_id
+  from role n
+  where (
+    select
+      (r.name, r.color, r.permissions, r.created_at, r.hoisted, r.managed, r.position, r.guild_id)
+        is not distinct from (
+          n.name, n.color, coalesce(n.permissions, r.permissions),
+          coalesce(r.created_at, n.created_at), n.hoisted, n.managed, n.position,
+          coalesce(r.guild_id, n.guild_id)
+        )
+    from roles r
+    where r.id = n.id
+  ) is not true
+  order by n.id
+  on conflict (id) do update
+  set
+    name = excluded.name,
+    color = excluded.color,
+    permissions = coalesce(excluded.permissions, r.permissions),
+    created_at = coalesce(r.created_at, excluded.created_at),
+    hoisted = excluded.hoisted,
+    managed = excluded.managed,
+    position = excluded.position,
+    guild_id = coalesce(r.guild_id, excluded.guild_id)
+  where (
+      r.name, r.color, r.permissions, r.created_at, r.hoisted, r.managed, r.position, r.guild_id
+    )
+    is distinct from (
+      excluded.name, excluded.color, coalesce(excluded.permissions, r.permissions),
+      coalesce(r.created_at, excluded.created_at), excluded.hoisted, excluded.managed,
+      excluded.position, coalesce(r.guild_id, excluded.guild_id)
+    )
+  returning id, xmax = 0 as created
+)
 
 -- part: memberships
--- Adds the memberships of a set that are not there.
-request as (
-  select
-    e._call,
-    (e.request ->> 'user_id')::bigint as user_id,
-    (e.request ->> 'role_id')::bigint as role_id
-  from jsonb_array_elements(:requests) with ordinality e (request, _call)
-),
-added as (
+-- Adds the memberships of `role_member` that are not there.
+saved_role_memberships as (
   insert into role_membership (user_id, role_id)
   select e.user_id, e.role_id
-  from request e
+  from role_member e
   where (
     select m.serial_id
     from role_membership m
@@ -54,8 +88,24 @@ added as (
   returning user_id, role_id
 )
 
+-- part: members
+-- The memberships of a set.
+role_member as (
+  select
+    e._call,
+    (e.request ->> 'user_id')::bigint as user_id,
+    (e.request ->> 'role_id')::bigint as role_id
+  from jsonb_array_elements(:requests) with ordinality e (request, _call)
+)
+
 -- name: CreateRole
-:part.insert
+insert into roles as r (
+  id, name, color, permissions, created_at, hoisted, managed, position, guild_id
+)
+values (
+  :role.id, :role.name, '#' || lpad(to_hex(:role.color::integer), 6, '0'), :role.permissions,
+  :role.created_at, :role.hoisted, :role.managed, :role.position, :role.guild_id
+)
 returning :part.role;
 
 -- name: UpdateRole
@@ -115,6 +165,7 @@ select :part.role
 from after r;
 
 -- name: MarkRoleDeleted
+-- scan: role_membership: a role is seldom deleted, and each coming and going would pay for an index
 with marked as (
   update roles
   set deleted = true
@@ -130,46 +181,27 @@ from roles r
 where r.id = :id;
 
 -- name: UpsertRole
--- Of a row that was inserted or updated, an inserted one has no `xmax`.
-with saved as (
-  :part.insert
-  on conflict (id) do update
-  set
-    name = excluded.name,
-    color = excluded.color,
-    permissions = coalesce(excluded.permissions, r.permissions),
-    created_at = coalesce(r.created_at, excluded.created_at),
-    hoisted = excluded.hoisted,
-    managed = excluded.managed,
-    position = excluded.position,
-    guild_id = coalesce(r.guild_id, excluded.guild_id)
-  where (
-      r.name, r.color, r.permissions, r.created_at, r.hoisted, r.managed, r.position, r.guild_id
-    )
-    is distinct from (
-      excluded.name, excluded.color, coalesce(excluded.permissions, r.permissions),
-      coalesce(r.created_at, excluded.created_at), excluded.hoisted, excluded.managed,
-      excluded.position, coalesce(r.guild_id, excluded.guild_id)
-    )
-  returning xmax = 0 as created
-)
-select
-  exists (select from saved s where s.created) as created,
-  exists (select from saved s where not s.created) as updated;
+-- batch: role.id
+with :part.upsert
+select n._call, coalesce(s.created, false) as created, coalesce(not s.created, false) as updated
+from role n
+left join saved_roles s using (id);
 
 -- name: AddRoleMembership
 -- batch: user_id, role_id
-with :part.memberships
+with :part.members,
+:part.memberships
 select e._call, a.user_id is not null as created
-from request e
-left join added a using (user_id, role_id);
+from role_member e
+left join saved_role_memberships a using (user_id, role_id);
 
 -- name: BatchAddRoleMemberships
 -- batch: user_id, role_id
-with :part.memberships
+with :part.members,
+:part.memberships
 select count(a.user_id) as created, count(*) - count(a.user_id) as existing
-from request e
-left join added a using (user_id, role_id);
+from role_member e
+left join saved_role_memberships a using (user_id, role_id);
 
 -- name: UpdateRoleColor
 with updated as (

@@ -10,6 +10,8 @@
 namespace twi::repositories {
 namespace {
 
+std::string KeyName(size_t key) { return absl::StrCat("page.after_", key); }
+
 /// What stands before a character of `text`, counted from 1.
 std::string_view Before(std::string_view text, int character) {
   size_t end = 0;
@@ -22,20 +24,39 @@ std::string_view Before(std::string_view text, int character) {
 
 }  // namespace
 
-Replacements TextsOf(const Repository& repository, const std::string& after) {
-  Replacements texts;
-  for (const Stanza& part : repository.parts) {
-    texts.emplace_back(absl::StrCat("part.", part.name), part.text);
+std::vector<sql::Insertion> PartsOf(const std::vector<std::string>& names, const Repository& own,
+                                    const std::vector<Repository>& all,
+                                    std::set<const Stanza*>* used) {
+  std::vector<sql::Insertion> parts;
+  for (const Repository& repository : all) {
+    const std::string scope =
+        &repository == &own ? "part." : absl::StrCat("part.", repository.stem, ".");
+    for (const Stanza& part : repository.parts) {
+      std::string name = absl::StrCat(scope, part.name);
+      if (std::ranges::find(names, name) == names.end()) continue;
+      parts.push_back({std::move(name), part.text, part.parameters});
+      used->insert(&part);
+    }
   }
-  if (!after.empty()) texts.emplace_back("page.after", after);
+  return parts;
+}
+
+std::vector<sql::Insertion> FirstPage(const Stanza& stanza) {
+  std::vector<sql::Insertion> texts = {{"page.after", "true"}};
+  for (size_t i = 0; i < stanza.page.size(); ++i) texts.push_back({KeyName(i), "null"});
   return texts;
 }
 
-std::string AfterKey(const Stanza& stanza) {
+std::vector<sql::Insertion> NextPage(const Stanza& stanza) {
   std::vector<std::string> marks;
-  for (size_t i = 0; i < stanza.page.size(); ++i) marks.push_back(absl::StrCat(":page.after_", i));
-  return absl::StrCat("(", absl::StrJoin(stanza.page, ", "), ") ", stanza.descending ? "<" : ">",
-                      " (", absl::StrJoin(marks, ", "), ")");
+  for (size_t i = 0; i < stanza.page.size(); ++i) marks.push_back(absl::StrCat(":", KeyName(i)));
+  return {{"page.after",
+           absl::StrCat("(", absl::StrJoin(stanza.page, ", "), ") ", stanza.descending ? "<" : ">",
+                        " (", absl::StrJoin(marks, ", "), ")")}};
+}
+
+std::string WithName(const std::string& operation, const std::string& text) {
+  return absl::StrCat("/* ", operation, " */ ", text);
 }
 
 std::string PlaceOf(const std::string& text, int character, const Stanza& stanza, bool has_parts) {

@@ -119,6 +119,7 @@ limit :limit;
 -- name: ListDailyActivity
 -- page: d.category, d.channel_name, d.sort_parent, d.place, d.rank, d.channel_id
 -- The keys of a page have one direction, so the busiest thread is the one of the lowest rank.
+-- scan: threads: hundreds of channels and threads have messages of the day, and all threads are a few pages
 select
   d.category, d.channel_name, d.thread_name, d.message_count, d.channel_type, d.parent_channel_name,
   d.sort_parent, d.channel_id, d.place, d.rank

@@ -3,17 +3,66 @@
   t.id, t.guild_id, t.parent_id, t.owner_id, t.slowmode_delay, t.archived, t.locked, t.archiver_id,
   t.auto_archive_duration, t.is_private, t.name, t.deleted
 
--- part: insert
--- Adds the request's thread.
+-- part: upsert
+-- Makes the threads of a set what is told of them; that one is so already is only looked at. Of rows that
+-- were inserted or updated, an inserted one has no `xmax`.
+thread as (
+  select
+    r._call, t.id, t.guild_id, t.parent_id, t.owner_id, t.slowmode_delay, t.archived, t.locked,
+    t.archiver_id, t.auto_archive_duration, t.is_private, t.name
+  from jsonb_array_elements(:requests) with ordinality r (request, _call)
+  cross join jsonb_populate_record(null::threads, r.request -> 'thread') t
+  where r.request ? 'thread'
+),
+saved_threads as (
   insert into threads as t (
     id, guild_id, parent_id, owner_id, slowmode_delay, archived, locked, archiver_id,
     auto_archive_duration, is_private, name
   )
-  values (
-    :thread.id, :thread.guild_id, :thread.parent_id, :thread.owner_id, :thread.slowmode_delay,
-    :thread.archived, :thread.locked, :thread.archiver_id, :thread.auto_archive_duration,
-    :thread.is_private, :thread.name
-  )
+  select
+    n.id, n.guild_id, n.parent_id, n.owner_id, n.slowmode_delay, n.archived, n.locked, n.archiver_id,
+    n.auto_archive_duration, n.is_private, n.name
+  from thread n
+  where (
+    select
+      (
+        t.guild_id, t.parent_id, t.owner_id, t.slowmode_delay, t.archived, t.locked, t.archiver_id,
+        t.auto_archive_duration, t.is_private, t.name, t.deleted
+      )
+        is not distinct from (
+          coalesce(t.guild_id, n.guild_id), coalesce(t.parent_id, n.parent_id),
+          coalesce(t.owner_id, n.owner_id), n.slowmode_delay, n.archived, n.locked, n.archiver_id,
+          n.auto_archive_duration, coalesce(t.is_private, n.is_private), n.name, false
+        )
+    from threads t
+    where t.id = n.id
+  ) is not true
+  order by n.id
+  on conflict (id) do update
+  set
+    guild_id = coalesce(t.guild_id, excluded.guild_id),
+    parent_id = coalesce(t.parent_id, excluded.parent_id),
+    owner_id = coalesce(t.owner_id, excluded.owner_id),
+    slowmode_delay = excluded.slowmode_delay,
+    archived = excluded.archived,
+    locked = excluded.locked,
+    archiver_id = excluded.archiver_id,
+    auto_archive_duration = excluded.auto_archive_duration,
+    is_private = coalesce(t.is_private, excluded.is_private),
+    name = excluded.name,
+    deleted = false
+  where (
+      t.guild_id, t.parent_id, t.owner_id, t.slowmode_delay, t.archived, t.locked, t.archiver_id,
+      t.auto_archive_duration, t.is_private, t.name, t.deleted
+    )
+    is distinct from (
+      coalesce(t.guild_id, excluded.guild_id), coalesce(t.parent_id, excluded.parent_id),
+      coalesce(t.owner_id, excluded.owner_id), excluded.slowmode_delay, excluded.archived,
+      excluded.locked, excluded.archiver_id, excluded.auto_archive_duration,
+      coalesce(t.is_private, excluded.is_private), excluded.name, false
+    )
+  returning id, xmax = 0 as created
+)
 
 -- part: request
 -- The members of a set.
@@ -26,14 +75,37 @@ request as (
 )
 
 -- name: CreateThread
-:part.insert
-returning :part.thread;
+with created as (
+  insert into threads as t (
+    id, guild_id, parent_id, owner_id, slowmode_delay, archived, locked, archiver_id,
+    auto_archive_duration, is_private, name
+  )
+  values (
+    :thread.id, :thread.guild_id, :thread.parent_id, :thread.owner_id, :thread.slowmode_delay,
+    :thread.archived, :thread.locked, :thread.archiver_id, :thread.auto_archive_duration,
+    :thread.is_private, :thread.name
+  )
+  returning :part.thread
+),
+logged as (
+  insert into updates (updated_table, action, after, date, primary_key)
+  select 'threads', 'THREAD_CREATED', c.name, now() at time zone 'UTC', c.id::text
+  from created c
+)
+select :part.thread
+from created t;
 
 -- name: MarkThreadDeleted
 with marked_thread as (
   update threads
   set deleted = true
   where id = :id and not deleted
+  returning id, name
+),
+logged as (
+  insert into updates (updated_table, action, before, date, primary_key)
+  select 'threads', 'THREAD_DELETED', m.name, now() at time zone 'UTC', m.id::text
+  from marked_thread m
 ),
 marked_messages as (
   update messages
@@ -109,35 +181,11 @@ select :part.thread
 from after t;
 
 -- name: UpsertThread
--- Of a row that was inserted or updated, an inserted one has no `xmax`.
-with saved as (
-  :part.insert
-  on conflict (id) do update
-  set
-    guild_id = coalesce(t.guild_id, excluded.guild_id),
-    parent_id = coalesce(t.parent_id, excluded.parent_id),
-    owner_id = coalesce(t.owner_id, excluded.owner_id),
-    slowmode_delay = excluded.slowmode_delay,
-    archived = excluded.archived,
-    locked = excluded.locked,
-    archiver_id = excluded.archiver_id,
-    auto_archive_duration = excluded.auto_archive_duration,
-    is_private = coalesce(t.is_private, excluded.is_private),
-    name = excluded.name,
-    deleted = false
-  where (:part.thread)
-    is distinct from (
-      excluded.id, coalesce(t.guild_id, excluded.guild_id),
-      coalesce(t.parent_id, excluded.parent_id), coalesce(t.owner_id, excluded.owner_id),
-      excluded.slowmode_delay, excluded.archived, excluded.locked, excluded.archiver_id,
-      excluded.auto_archive_duration, coalesce(t.is_private, excluded.is_private), excluded.name,
-      false
-    )
-  returning xmax = 0 as created
-)
-select
-  exists (select from saved s where s.created) as created,
-  exists (select from saved s where not s.created) as updated;
+-- batch: thread.id
+with :part.upsert
+select n._call, coalesce(s.created, false) as created, coalesce(not s.created, false) as updated
+from thread n
+left join saved_threads s using (id);
 
 -- name: AddThreadMember
 -- batch: user_id, thread_id
@@ -160,12 +208,14 @@ from request r
 left join added a using (user_id, thread_id);
 
 -- name: RemoveThreadMember
+-- The array makes it look members up, where a join may read them all.
 -- batch: user_id, thread_id
 with :part.request,
 removed as (
   delete from thread_membership m
   using request r
   where m.user_id = r.user_id and m.thread_id = r.thread_id
+    and m.user_id = any(array(select o.user_id from request o))
   returning m.user_id, m.thread_id
 )
 select r._call, d.user_id is not null as removed

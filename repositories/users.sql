@@ -13,6 +13,37 @@ created as (
   returning user_id
 )
 
+-- part: upsert
+-- Adds the users of `source` that are not there, and renames those that have other names. A user whom
+-- somebody else adds meanwhile is met by the insert. The array makes it look users up, where a join may
+-- read them all.
+renamed_users as (
+  update users u
+  set username = s.username
+  from source s
+  where u.user_id = s.user_id and u.user_id = any(array(select o.user_id from source o))
+    and u.username <> s.username
+  returning u.user_id
+),
+written_users as (
+  insert into users as w (user_id, created_at, bot, username)
+  select s.user_id, coalesce(s.created_at, '1970-01-01'), s.bot, s.username
+  from source s
+  where (select u.user_id from users u where u.user_id = s.user_id) is null
+  order by s.user_id
+  on conflict (user_id) do update
+  set username = excluded.username
+  where w.username <> excluded.username
+  returning user_id, xmax = 0 as created
+),
+saved_users as (
+  select w.user_id, w.created
+  from written_users w
+  union all
+  select r.user_id, false
+  from renamed_users r
+)
+
 -- part: source
 -- The users that the calls of a set name.
 with source as (
@@ -56,40 +87,13 @@ select s._call, s.user_id in (select c.user_id from created c) as created
 from source s;
 
 -- name: UpsertUser
--- A user whom somebody else adds meanwhile is met by the insert. The array makes it look users up, where a
--- join may read them all.
 -- batch: user_id
 :part.source,
-renamed as (
-  update users u
-  set username = s.username
-  from source s
-  where u.user_id = s.user_id and u.user_id = any(array(select o.user_id from source o))
-    and u.username <> s.username
-  returning u.user_id
-),
-written as (
-  insert into users as w (user_id, created_at, bot, username)
-  select s.user_id, s.created_at, s.bot, s.username
-  from source s
-  where (select u.user_id from users u where u.user_id = s.user_id) is null
-  order by s.user_id
-  on conflict (user_id) do update
-  set username = excluded.username
-  where w.username <> excluded.username
-  returning user_id, xmax = 0 as created
-)
+:part.upsert
 select
   s._call,
-  s.user_id in (select w.user_id from written w where w.created) as created,
-  s.user_id in (
-    select r.user_id
-    from renamed r
-    union all
-    select w.user_id
-    from written w
-    where not w.created
-  ) as renamed
+  s.user_id in (select u.user_id from saved_users u where u.created) as created,
+  s.user_id in (select u.user_id from saved_users u where not u.created) as renamed
 from source s;
 
 -- name: UpdateUsername

@@ -45,15 +45,15 @@ bool IsLoopback(std::string_view host) {
   return inet_pton(AF_INET6, text.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
-absl::Status CheckListen(std::string_view listen, bool insecure) {
+absl::Status CheckListen(std::string_view listen, bool meant) {
   if (listen.starts_with("unix:")) return absl::OkStatus();
   const absl::StatusOr<Address> address = ParseAddress(listen);
   if (!address.ok()) return address.status();
-  if (insecure || IsLoopback(address->host)) return absl::OkStatus();
+  if (meant || IsLoopback(address->host)) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("'", ToAbsl(listen),
-                   "' can be reached from other machines, by anyone and unencrypted: listen on ",
-                   "127.0.0.1, or say that this is meant with --insecure"));
+                   "' can be reached from other machines: say who may call with --access_file, ",
+                   "listen on 127.0.0.1, or let anyone call everything with --insecure"));
 }
 
 }  // namespace twi::server

@@ -24,8 +24,8 @@ absl::StatusOr<Address> ParseAddress(std::string_view listen);
 bool IsLoopback(std::string_view host);
 
 /// Whether gRPC may listen on `listen` (`HOST:PORT`, or `unix:PATH`, which counts as loopback):
-/// beyond loopback only when `insecure` says that unencrypted calls of anyone are meant.
-/// FAILED_PRECONDITION if not, INVALID_ARGUMENT when it is not an address.
-absl::Status CheckListen(std::string_view listen, bool insecure);
+/// beyond loopback only when calls of anyone are not taken, or are `meant`. FAILED_PRECONDITION if
+/// not, INVALID_ARGUMENT when it is not an address.
+absl::Status CheckListen(std::string_view listen, bool meant);
 
 }  // namespace twi::server

@@ -88,10 +88,11 @@ class Caching {
             std::string_view request, cache::Answer answer,
             const std::optional<sql::Snapshot>& snapshot);
 
-  /// Calls `done` once all that is visible now is known to the cache; at once when nothing is
-  /// being told, and after the bound at the latest.
-  void AwaitCurrent(sql::BootClock::time_point since, std::function<void()> done) {
-    coherence_.Await(since, options_.bound, std::move(done));
+  /// Calls `done` once all that is visible now is known to the cache, or `transaction` is and what
+  /// it saw; at once when nothing is being told, and after the bound at the latest.
+  void AwaitCurrent(sql::BootClock::time_point since, std::function<void()> done,
+                    std::optional<uint64_t> transaction = std::nullopt) {
+    coherence_.Await(since, options_.bound, std::move(done), transaction);
   }
   /// Writes are followed, so that who writes must wait until the cache knows.
   bool follows() const { return coherence_.open(); }

@@ -1,8 +1,11 @@
 #include "server/call.h"
 
+#include <grpc/grpc_security_constants.h>
+
 #include <thread>
 
 #include "server/pipeline.h"
+#include "server/principal.h"
 
 #ifdef TWI_THREAD_SANITIZER
 extern "C" void AnnotateHappensBefore(const char* file, int line, const volatile void* address);
@@ -66,7 +69,8 @@ void Call::OnArrived(bool ok) {
   deadline_ = SteadyDeadline(context_, arrived_, pipeline_->default_deadline());
   method_ = pipeline_->Find(path());
   metrics_ = method_ == nullptr ? pipeline_->unknown_method() : method_->metrics;
-  if (method_ == nullptr || method_->streaming()) {
+  if (!pipeline_->Admit(*this)) return;
+  if (method_->streaming()) {
     pipeline_->Serve(*this);
   } else {
     stream_.Read(&message_, received_event_.ToQueue());
@@ -76,6 +80,7 @@ void Call::OnArrived(bool ok) {
 void Call::OnReceived(bool ok) {
   received_ += ok;
   if (ok && received_ == 1) {
+    if (pipeline_->AnswerKept(*this)) return;
     // Whether another message follows decides if this is a unary call at all.
     stream_.Read(&extra_message_, received_event_.ToQueue());
   } else {
@@ -94,6 +99,20 @@ std::optional<std::string_view> Call::metadata(const char* name) const {
   const auto found = all.find(name);
   if (found == all.end()) return std::nullopt;
   return std::string_view(found->second.data(), found->second.size());
+}
+
+std::vector<std::string> Call::certificate_names() const {
+  std::vector<std::string> names;
+  const auto peer = context_.auth_context();
+  if (peer == nullptr || !peer->IsPeerAuthenticated()) return names;
+  for (const grpc::string_ref& name : peer->FindPropertyValues(GRPC_X509_SAN_PROPERTY_NAME)) {
+    names.emplace_back(name.data(), name.size());
+  }
+  return names;
+}
+
+const sql::Flow* Call::flow() const {
+  return principal_ == nullptr ? nullptr : &principal_->flow();
 }
 
 void Call::OnCancel(std::function<void()> listener) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <grpcpp/alarm.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
 
@@ -7,18 +8,22 @@
 #include <chrono>
 #include <coroutine>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "sql/flow.h"
 
 namespace twi::server {
 
 class Pipeline;
 struct Method;
 class MethodMetrics;
+class Principal;
 
 /// What a completion queue hands back. A tag crosses the queue in ToQueue and FromQueue only, which
 /// tell ThreadSanitizer of the order that the queue guarantees and it cannot see.
@@ -51,9 +56,16 @@ class Call {
   void AddTrailer(const char* name, const std::string& value) {
     context_.AddTrailingMetadata(name, value);
   }
+  /// The names in the certificate that the caller has proved to have.
+  std::vector<std::string> certificate_names() const;
   /// Null when there is no such method.
   const Method* method() const { return method_; }
   MethodMetrics& metrics() const { return *metrics_; }
+  /// Who calls; null when that is not known.
+  Principal* principal() const { return principal_; }
+  void set_principal(Principal* principal) { principal_ = principal; }
+  /// With whose calls it takes turns; null where access is not controlled.
+  const sql::Flow* flow() const;
 
   std::chrono::steady_clock::time_point arrived() const { return arrived_; }
   /// The caller's deadline, or the default counted from the arrival.
@@ -81,6 +93,15 @@ class Call {
                    [](Call* call) { call->stream_.Write(call->response_, call->io_.ToQueue()); }};
   }
   grpc::ByteBuffer& response() { return response_; }
+
+  /// `co_await call.Pause(duration)` returns after that time.
+  auto Pause(std::chrono::milliseconds duration) {
+    alarm_ = std::make_unique<grpc::Alarm>();
+    pause_until_ = std::chrono::system_clock::now() + duration;
+    return Awaited{this, [](Call* call) {
+                     call->alarm_->Set(call->queue_, call->pause_until_, call->io_.ToQueue());
+                   }};
+  }
 
   /// Ends the call: with response() when `status` is OK and the method answers once.
   void Finish(const grpc::Status& status);
@@ -136,8 +157,11 @@ class Call {
 
   const Method* method_ = nullptr;
   MethodMetrics* metrics_ = nullptr;
+  Principal* principal_ = nullptr;
   std::chrono::steady_clock::time_point arrived_;
   std::chrono::steady_clock::time_point deadline_;
+  std::unique_ptr<grpc::Alarm> alarm_;  ///< Made when it is needed.
+  std::chrono::system_clock::time_point pause_until_;
   grpc::ByteBuffer message_;
   grpc::ByteBuffer extra_message_;
   grpc::ByteBuffer response_;

@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
+#include <utility>
 
 #include "absl/flags/reflection.h"
 #include "absl/strings/ascii.h"
@@ -13,6 +15,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "sql/dsn.h"
 
 namespace twi::server {
 namespace {
@@ -26,12 +29,18 @@ struct Group {
 const std::vector<Group> kGroups = {
     {"Database",
      {"dsn", "embedded_dir", "migrate", "sql", "pool_max", "pool_min", "connect_timeout"}},
-    {"Network", {"listen", "http_listen", "insecure"}},
+    {"Network", {"listen", "http_listen"}},
+    {"Access",
+     {"access_file", "insecure", "raw_sql", "tls_certificate", "tls_key", "tls_client_ca"}},
     {"Calls",
      {"threads", "default_deadline", "max_message_bytes", "drain_notice", "shutdown_grace"}},
     {"Cache", {"cache_entries", "cache_bytes"}},
     {"Log", {"log_format", "log_level", "slow_query"}},
 };
+
+constexpr absl::string_view kNoPassword =
+    ": its password is there for all to see: give the connection string in TWI_DATA_DSN, in the "
+    "file that TWI_DATA_DSN_FILE names, or the password in libpq's PGPASSFILE";
 
 constexpr absl::string_view kPrefix = "TWI_DATA_";
 
@@ -151,11 +160,31 @@ absl::StatusOr<CommandLine> SetFlags(const std::vector<std::string>& arguments,
     } else if (!setting.value && i + 1 == arguments.size()) {
       mistakes.push_back(absl::StrCat(setting.name, ": its value is missing"));
     } else {
-      Set(setting.flag, setting.name, setting.value ? *setting.value : arguments[++i], &mistakes);
+      const absl::string_view value = setting.value ? *setting.value : arguments[++i];
+      // What a process was called with can be read by everybody on the machine.
+      if (setting.flag->Name() == "dsn" && sql::HasPassword(std::string(value)).value_or(false)) {
+        mistakes.push_back(absl::StrCat(setting.name, kNoPassword));
+      } else {
+        Set(setting.flag, setting.name, value, &mistakes);
+      }
     }
   }
   if (!mistakes.empty()) return absl::InvalidArgumentError(absl::StrJoin(mistakes, "\n"));
   return line;
+}
+
+std::map<std::string, std::string> Settings() {
+  constexpr std::array<absl::string_view, 3> kSecret = {"dsn", "access_file", "tls_key"};
+  std::map<std::string, std::string> settings;
+  for (const Group& group : kGroups) {
+    for (const absl::string_view name : group.flags) {
+      const absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
+      std::string value = flag->CurrentValue();
+      if (std::ranges::find(kSecret, name) != kSecret.end() && !value.empty()) value = "yes";
+      settings[std::string(name)] = std::move(value);
+    }
+  }
+  return settings;
 }
 
 std::string FlagsHelp() {

@@ -33,6 +33,10 @@ struct CommandLine {
 absl::StatusOr<CommandLine> SetFlags(const std::vector<std::string>& arguments,
                                      const Environment& environment);
 
+/// The flags and their values, as text. Of those that may tell or name a secret, only whether they
+/// are set: `yes` or nothing.
+std::map<std::string, std::string> Settings();
+
 /// The flags, grouped, with their defaults: for `--help`.
 std::string FlagsHelp();
 

@@ -11,7 +11,10 @@
 #include "grpc/health/v1/health.pb.h"
 #include "proto/descriptor_names.h"
 #include "repositories/catalog.h"
+#include "server/access.h"
 #include "server/database.h"
+#include "server/tls.h"
+#include "server/token.h"
 #include "server/validation.h"
 #include "server/wire.h"
 #include "sql/migrate.h"
@@ -76,17 +79,32 @@ int OperationsCommand(const Configuration& configuration, std::ostream& out, std
   }
   for (const auto& operation : loaded->catalog->operations()) {
     const sql::Analysis& analysis = operation->analysis();
-    out << operation->name() << "\n  reads:  " << absl::StrJoin(analysis.reads, ", ")
-        << "\n  writes: " << absl::StrJoin(analysis.writes, ", ")
-        << "\n  cache:  " << absl::FormatDuration(operation->ttl()) << "\n\n    "
-        << absl::StrReplaceAll(operation->statement().text, {{"\n", "\n    "}}) << "\n\n";
+    out << operation->name() << ':';
+    if (!analysis.reads.empty()) out << " reads " << absl::StrJoin(analysis.reads, ", ") << ';';
+    if (!analysis.writes.empty()) out << " writes " << absl::StrJoin(analysis.writes, ", ") << ';';
+    out << " cache " << absl::FormatDuration(operation->ttl()) << '\n';
+    if (!configuration.sql) continue;
+    out << "\n    " << absl::StrReplaceAll(operation->statement().text, {{"\n", "\n    "}})
+        << "\n\n";
   }
+  return EX_OK;
+}
+
+int TokenCommand(const std::vector<std::string>& words, std::ostream& out, std::ostream& err) {
+  if (words.size() != 3 || words[1] != "new" || !IsPrincipalName(words[2])) {
+    err << "usage: twi-data token new PRINCIPAL, whose name is 1 to 63 of a-z, 0-9 and ._-\n";
+    return EX_USAGE;
+  }
+  const std::string token = NewToken();
+  out << token << "\ntoken { principal: \"" << words[2] << "\" sha256: \""
+      << Digest::Of(token).ToString() << "\" }\n";
+  err << "The first line is for the caller alone, the second for the server's --access_file.\n";
   return EX_OK;
 }
 
 int HealthCommand(const Configuration& configuration, std::ostream& out, std::ostream& err) {
   grpc::GenericStub stub(
-      grpc::CreateChannel(configuration.listen, grpc::InsecureChannelCredentials()));
+      grpc::CreateChannel(configuration.listen, ProbeCredentials(configuration.tls)));
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(3));
   grpc::CompletionQueue queue;

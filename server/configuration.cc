@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 #include <thread>
 #include <utility>
 
@@ -13,6 +12,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "server/address.h"
+#include "server/file.h"
+#include "sql/dsn.h"
 
 namespace twi::server {
 namespace {
@@ -61,14 +62,16 @@ std::string AbslUnparseFlag(LogLevel level) { return NameOf(kLevels, level); }
 }  // namespace twi::server
 
 // Each of them stands in a group of command_line.cc as well.
-ABSL_FLAG(std::string, dsn, "",
-          "PostgreSQL to use: a libpq connection string or URI. Also from the file that "
-          "TWI_DATA_DSN_FILE names, or libpq's PG* variables. None: a database of its own");
+ABSL_FLAG(
+    std::string, dsn, "",
+    "PostgreSQL to use: a libpq connection string or URI, without a password. Also from the file "
+    "that TWI_DATA_DSN_FILE names, or libpq's PG* variables. None: a database of its own");
 ABSL_FLAG(std::string, embedded_dir, "",
           "where the database of its own lives; else $XDG_DATA_HOME/twi-data, as root "
           "/var/lib/twi-data");
 ABSL_FLAG(bool, migrate, false, "bring the schema up to date before serving");
-ABSL_FLAG(bool, sql, false, "migrate check: print statements that would mend the schema");
+ABSL_FLAG(bool, sql, false,
+          "migrate check: print statements that would mend the schema; operations: print theirs");
 ABSL_FLAG(int, pool_max, 20, "connections at most");
 ABSL_FLAG(int, pool_min, 5, "connections opened before ready, and kept");
 ABSL_FLAG(absl::Duration, connect_timeout, absl::Seconds(10), "for opening a connection");
@@ -76,7 +79,18 @@ ABSL_FLAG(absl::Duration, connect_timeout, absl::Seconds(10), "for opening a con
 ABSL_FLAG(std::string, listen, "127.0.0.1:50051", "gRPC: HOST:PORT (port 0: any), or unix:PATH");
 ABSL_FLAG(std::string, http_listen, "127.0.0.1:9464",
           "metrics and probes, open to all who reach it: HOST:PORT (port 0: any)");
-ABSL_FLAG(bool, insecure, false, "let gRPC listen beyond loopback, unencrypted and open to all");
+ABSL_FLAG(bool, insecure, false,
+          "let gRPC listen beyond loopback without --access_file: whoever reaches it may do all");
+ABSL_FLAG(std::string, access_file, "",
+          "who may call what (docs/security.md); none: everybody everything, but on loopback only");
+ABSL_FLAG(bool, raw_sql, false,
+          "without --access_file: let callers run SQL of their own on the database of --dsn, or "
+          "with --insecure; an embedded database on loopback is open to it");
+ABSL_FLAG(std::string, tls_certificate, "",
+          "PEM file with the server's certificate and its chain, for gRPC and HTTP; none: no TLS");
+ABSL_FLAG(std::string, tls_key, "", "PEM file with its private key");
+ABSL_FLAG(std::string, tls_client_ca, "",
+          "PEM file of who signs certificates by which clients say who they are");
 
 ABSL_FLAG(int, threads, 0, "threads that serve gRPC; 0: half of the cores");
 ABSL_FLAG(absl::Duration, default_deadline, absl::Seconds(300), "for calls that come without one");
@@ -86,7 +100,7 @@ ABSL_FLAG(absl::Duration, drain_notice, absl::Seconds(5),
 ABSL_FLAG(absl::Duration, shutdown_grace, absl::Seconds(10),
           "then let calls finish so long before they are cancelled");
 
-ABSL_FLAG(int64_t, cache_entries, 0, "answers kept at most; 0: none. The guide's number is 2000");
+ABSL_FLAG(int64_t, cache_entries, 2000, "answers kept at most; 0: none");
 ABSL_FLAG(int64_t, cache_bytes, 256 << 20, "memory for them at most");
 
 ABSL_FLAG(twi::server::LogFormat, log_format, twi::server::LogFormat::kAuto,
@@ -102,16 +116,6 @@ namespace {
 absl::string_view Get(const Environment& environment, const std::string& name) {
   const auto it = environment.find(name);
   return it == environment.end() ? "" : absl::string_view(it->second);
-}
-
-/// The file's text without the space around it; nothing when it cannot be read.
-std::optional<std::string> ReadFile(const std::string& path) {
-  std::ifstream in(path);
-  std::string text;
-  std::getline(in, text, '\0');
-  if (!in.is_open() || in.bad()) return std::nullopt;
-  absl::StripAsciiWhitespace(&text);
-  return text;
 }
 
 /// Where embedded databases live by custom.
@@ -134,9 +138,17 @@ absl::Status ChooseDatabase(const Environment& environment, Configuration* confi
     configuration->dsn = dsn;
   } else if (!file.empty()) {
     configuration->dsn = ReadFile(file);
+    if (configuration->dsn) absl::StripAsciiWhitespace(&*configuration->dsn);
     if (!configuration->dsn || configuration->dsn->empty()) {
       return absl::InvalidArgumentError(absl::StrCat(
           "TWI_DATA_DSN_FILE: '", file, "' ", configuration->dsn ? "is empty" : "cannot be read"));
+    }
+  }
+
+  if (configuration->dsn) {
+    const absl::Status status = sql::HasPassword(*configuration->dsn).status();
+    if (!status.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("the DSN: ", status.message()));
     }
   }
 
@@ -174,17 +186,22 @@ std::vector<std::string> Check(const Configuration& c) {
                                     absl::FormatDuration(least), " to 24h"));
   };
 
-  address("--listen", CheckListen(c.listen, c.insecure));
+  address("--listen", CheckListen(c.listen, c.insecure || !c.access_file.empty()));
+  need(c.tls.certificate.empty() == c.tls.key.empty(),
+       "--tls_certificate, --tls_key: one is of no use without the other");
+  need(
+      c.tls.client_ca.empty() || (c.tls.enabled() && !c.access_file.empty()),
+      "--tls_client_ca: only with --tls_certificate, and --access_file, which says whose they are");
   address("--http_listen", ParseAddress(c.http_listen).status());
   need(c.threads >= 1 && c.threads <= 1024, "--threads: from 0 to 1024");
-  need(c.pool_max >= 6 && c.pool_max <= 1000, "--pool_max: from 6 to 1000");
+  need(c.pool_max >= (c.cache_entries > 0 ? 8 : 6) && c.pool_max <= 1000,
+       "--pool_max: from 8 to 1000, two of which follow changes for the cache; without it from 6 "
+       "on");
   need(c.pool_min >= 5 && c.pool_min <= c.pool_max, "--pool_min: from 5 to --pool_max");
   // gRPC's own limit, server-wide, is 16 MiB.
   need(c.max_message_bytes >= 1024 && c.max_message_bytes <= 16 << 20,
        "--max_message_bytes: from 1024 to 16777216");
   need(c.cache_entries >= 0, "--cache_entries: from 0 on");
-  need(c.cache_entries == 0 || c.pool_max >= 8,
-       "--pool_max: from 8 with a cache, which follows changes on two connections");
   need(c.cache_bytes >= 1 << 20, "--cache_bytes: from 1048576 on");
   time("--connect_timeout", c.connect_timeout, absl::Seconds(1));
   time("--default_deadline", c.default_deadline, absl::Milliseconds(1));
@@ -203,6 +220,11 @@ absl::StatusOr<Configuration> MakeConfiguration(const Environment& environment) 
       .listen = absl::GetFlag(FLAGS_listen),
       .http_listen = absl::GetFlag(FLAGS_http_listen),
       .insecure = absl::GetFlag(FLAGS_insecure),
+      .raw_sql = absl::GetFlag(FLAGS_raw_sql),
+      .access_file = absl::GetFlag(FLAGS_access_file),
+      .tls = {.certificate = absl::GetFlag(FLAGS_tls_certificate),
+              .key = absl::GetFlag(FLAGS_tls_key),
+              .client_ca = absl::GetFlag(FLAGS_tls_client_ca)},
       .migrate = absl::GetFlag(FLAGS_migrate),
       .sql = absl::GetFlag(FLAGS_sql),
       .threads = absl::GetFlag(FLAGS_threads),

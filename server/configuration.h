@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "server/command_line.h"
 #include "server/log.h"
+#include "server/tls_files.h"
 
 namespace twi::server {
 
@@ -21,8 +22,11 @@ struct Configuration {
   std::string listen;
   std::string http_listen;
   bool insecure = false;
+  bool raw_sql = false;
+  std::string access_file;  ///< Nothing: everybody may call everything.
+  TlsFiles tls;
   bool migrate = false;
-  bool sql = false;  ///< Of `migrate check`.
+  bool sql = false;  ///< Of `migrate check` and `operations`.
   int threads = 0;   ///< At least 1.
   int pool_max = 0;
   int pool_min = 0;  ///< From 5 to pool_max.

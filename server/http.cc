@@ -2,49 +2,85 @@
 
 #include <httplib.h>
 
-#include <cerrno>
-#include <chrono>
-#include <cstring>
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "server/certificate.h"
+#include "server/http_listener.h"
 
 namespace twi::server {
 namespace {
 
-constexpr int kThreads = 2;
-constexpr auto kTimeout = std::chrono::seconds(5);
-/// No page takes a body.
-constexpr size_t kPayloadLimit = 4096;
+constexpr int kPagesAtOnce = 2;
 
-/// In place of the library's own, which sets SO_REUSEPORT: two servers would share one port, and
-/// each would get half of the scrapes.
-void ReuseAddress(socket_t socket) {
-  const int on = 1;
-  setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-}
-
-void Configure(httplib::Server* server, HttpServer::Pages pages) {
-  server->new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
-  server->set_socket_options(ReuseAddress);
-  server->set_keep_alive_max_count(1);
-  server->set_read_timeout(kTimeout);
-  server->set_write_timeout(kTimeout);
-  server->set_payload_max_length(kPayloadLimit);
-
-  std::string list = "Not found. There is:\n";
-  for (auto& [path, page] : pages) {
-    absl::StrAppend(&list, path, "\n");
-    server->Get(path, [make = std::move(page)](const httplib::Request&, httplib::Response& out) {
-      const Page made = make();
-      out.status = made.status;
-      out.set_content(made.body, made.content_type);
-    });
+/// Answers requests with pages.
+class Answers {
+ public:
+  explicit Answers(HttpServer::Pages pages) : pages_(std::move(pages)) {
+    for (const auto& [path, page] : pages_) absl::StrAppend(&list_, path, "\n");
   }
-  server->set_error_handler([list](const httplib::Request&, httplib::Response& out) {
-    if (out.status == 404) out.set_content(list, Page().content_type);
-  });
-}
+
+  void Answer(const httplib::Request& request, httplib::Response& response) {
+    // Not the library's `path`, in which some of what is encoded is dropped.
+    const auto page = pages_.find(request.target.substr(0, request.target.find('?')));
+    if (!WellFramed(request)) {
+      response.status = 400;
+    } else if (page == pages_.end()) {
+      response.status = 404;
+      response.set_content(list_, Page().content_type);
+    } else if (request.method != "GET" && request.method != "HEAD") {
+      response.status = 405;
+      response.set_header("Allow", "GET, HEAD");
+    } else if (HasBody(request)) {
+      response.status = 413;
+    } else {
+      const Page made = Make(page->second);
+      response.status = made.status;
+      response.set_content(made.body, made.content_type);
+    }
+  }
+
+ private:
+  /// Whether all who read the request agree on where it ends. Nothing here depends on it; a proxy
+  /// before us may.
+  static bool WellFramed(const httplib::Request& request) {
+    const size_t lengths = request.get_header_value_count("Content-Length");
+    const std::string length = request.get_header_value("Content-Length");
+    return lengths == 0 || (lengths == 1 && !request.has_header("Transfer-Encoding") &&
+                            !length.empty() && std::ranges::all_of(length, absl::ascii_isdigit));
+  }
+
+  static bool HasBody(const httplib::Request& request) {
+    return request.has_header("Transfer-Encoding") ||
+           request.get_header_value("Content-Length").find_first_not_of('0') != std::string::npos;
+  }
+
+  Page Make(const std::function<Page()>& page) {
+    {
+      std::unique_lock lock(mutex_);
+      one_made_.wait(lock, [this] { return making_ < kPagesAtOnce; });
+      ++making_;
+    }
+    const absl::Cleanup made = [this] {
+      const std::lock_guard lock(mutex_);
+      --making_;
+      one_made_.notify_one();
+    };
+    return page();
+  }
+
+  const HttpServer::Pages pages_;
+  std::string list_ = "Not found. There is:\n";
+
+  std::mutex mutex_;
+  std::condition_variable one_made_;
+  int making_ = 0;
+};
 
 }  // namespace
 
@@ -53,40 +89,32 @@ Page ProbePage(const absl::Status& status) {
   return {.status = 503, .body = absl::StrCat(status.message(), "\n")};
 }
 
-absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const Address& address, Pages pages) {
-  auto server = std::make_unique<httplib::Server>();
-  Configure(server.get(), std::move(pages));
-
-  errno = 0;
-  int port = address.port;
-  if (port == 0) {
-    port = server->bind_to_any_port(address.host);
-  } else if (!server->bind_to_port(address.host, port)) {
-    port = -1;
+absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const Address& address, Pages pages,
+                                                              const TlsFiles& tls,
+                                                              const HttpLimits& limits) {
+  std::unique_ptr<Certificate> certificate;
+  if (tls.enabled()) {
+    auto loaded = Certificate::Load(tls, limits.certificate);
+    if (!loaded.ok()) return loaded.status();
+    certificate = *std::move(loaded);
   }
-  if (port < 0) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", address.ToString(),
-                     errno == 0 ? "" : absl::StrCat(": ", std::strerror(errno))));
-  }
+  const auto answers = std::make_shared<Answers>(std::move(pages));
+  auto listener = std::make_unique<HttpListener>(
+      [answers](const httplib::Request& request, httplib::Response& response) {
+        answers->Answer(request, response);
+      },
+      std::move(certificate), limits);
+  const auto port = listener->Start(address);
+  if (!port.ok()) return port.status();
   return std::unique_ptr<HttpServer>(
-      new HttpServer(std::move(server), Address{address.host, port}));
+      new HttpServer(std::move(listener), Address{address.host, *port}));
 }
 
-HttpServer::HttpServer(std::unique_ptr<httplib::Server> server, Address address)
-    : server_(std::move(server)),
-      address_(std::move(address)),
-      thread_([this] { server_->listen_after_bind(); }) {
-  // The library ignores a stop() that comes before its thread runs.
-  while (!server_->is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-}
+HttpServer::HttpServer(std::unique_ptr<HttpListener> listener, Address address)
+    : listener_(std::move(listener)), address_(std::move(address)) {}
 
-HttpServer::~HttpServer() { Stop(); }
+HttpServer::~HttpServer() = default;
 
-void HttpServer::Stop() {
-  if (!thread_.joinable()) return;
-  server_->stop();
-  thread_.join();
-}
+void HttpServer::Stop() { listener_->Stop(); }
 
 }  // namespace twi::server

@@ -28,7 +28,8 @@ constexpr char kUsage[] = R"(usage: twi-data [COMMAND] [FLAGS]
   refresh-views                            compute the materialized views anew
   maintain                                 rebuild bloated indexes, analyze what changed
   check                                    the operations against the schema
-  operations                               every operation: SQL, tables, cache
+  operations [--sql]                       every operation: tables, cache, its statement
+  token new PRINCIPAL                      a token, and its line for the access file
   health                                   whether the server at --listen serves
   proto                                    the descriptor set with comments, for grpcurl -protoset
   version
@@ -83,6 +84,7 @@ int Run(const std::vector<std::string>& arguments) {
     std::cout << "twi-data " << kVersion << " (" << kCommit << ")\n";
     return EX_OK;
   }
+  if (command == "token") return TokenCommand(words, std::cout, std::cerr);
   if (command == "proto") {
     std::cout << DescriptorSet();
     return EX_OK;

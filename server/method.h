@@ -22,8 +22,9 @@ struct Method {
   /// Answers of `operation` may be kept.
   bool cached = false;
   MethodMetrics* metrics = nullptr;
-  OperationMetrics* operation_metrics = nullptr;  ///< Of `operation`.
-  std::string name;                               ///< `QuotesService/GetQuote`
+  /// Of `operation`, or of the statements that `service` runs for it.
+  OperationMetrics* operation_metrics = nullptr;
+  std::string name;  ///< `QuotesService/GetQuote`
 
   /// One response ends its calls: it does not stream out.
   bool answers_once() const { return !descriptor->server_streaming(); }

@@ -1,7 +1,6 @@
 #include "server/metrics.h"
 
 #include <array>
-#include <cstdlib>
 #include <initializer_list>
 #include <optional>
 #include <span>
@@ -10,6 +9,7 @@
 
 #include "prometheus/metric_family.h"
 #include "prometheus/text_serializer.h"
+#include "server/metrics_table.h"
 #include "server/process_numbers.h"
 
 namespace twi::server {
@@ -17,103 +17,6 @@ namespace {
 
 using prometheus::MetricType;
 using prometheus::Registry;
-
-struct Description {
-  std::string name;
-  MetricType type;
-  std::vector<std::string> labels;
-  std::string help;
-};
-
-// Every metric of the service. Names, labels and types are a promise to dashboards and alerts:
-// tests/server/metrics.golden holds them fast. RPC metrics are named as go-grpc-middleware names
-// them, because public dashboards ask for those names. No label has values that callers choose.
-const std::vector<Description> kTable = {
-    {"grpc_server_started_total",
-     MetricType::Counter,
-     {"grpc_type", "grpc_service", "grpc_method"},
-     "Calls begun."},
-    {"grpc_server_handled_total",
-     MetricType::Counter,
-     {"grpc_type", "grpc_service", "grpc_method", "grpc_code"},
-     "Calls ended, by status code."},
-    {"grpc_server_handling_seconds",
-     MetricType::Histogram,
-     {"grpc_type", "grpc_service", "grpc_method"},
-     "Time from a call's arrival to its status."},
-    {"grpc_server_msg_received_total",
-     MetricType::Counter,
-     {"grpc_type", "grpc_service", "grpc_method"},
-     "Messages received."},
-    {"grpc_server_msg_sent_total",
-     MetricType::Counter,
-     {"grpc_type", "grpc_service", "grpc_method"},
-     "Messages sent."},
-    {"grpc_server_in_flight",
-     MetricType::Gauge,
-     {"grpc_service", "grpc_method"},
-     "Calls begun and not ended."},
-    {"twi_data_deadline_overrun_seconds",
-     MetricType::Histogram,
-     {},
-     "How long after their deadlines calls ended, of those that did."},
-    {"twi_data_db_query_seconds",
-     MetricType::Histogram,
-     {"operation", "mode"},
-     "Time of a statement, from sending to its result: its own when solo, the batch's in a batch."},
-    {"twi_data_db_query_errors_total",
-     MetricType::Counter,
-     {"operation", "class"},
-     "Statements that failed, by class of SQLSTATE."},
-    {"twi_data_cache_requests_total",
-     MetricType::Counter,
-     {"operation", "result", "reason"},
-     "Reads whose answers may be kept, by where the answer came from and why."},
-    {"twi_data_cache_entries", MetricType::Gauge, {}, "Answers that are kept."},
-    {"twi_data_cache_bytes", MetricType::Gauge, {}, "Bytes that kept answers take."},
-    {"twi_data_cache_evictions_total",
-     MetricType::Counter,
-     {"reason"},
-     "Answers given up that were right: their time was over, or their room was needed."},
-    {"twi_data_cache_invalidations_total",
-     MetricType::Counter,
-     {"source"},
-     "Answers given up as wrong: by a change, by a new schema or stream of changes, or by hand."},
-    {"twi_data_cache_lag_seconds",
-     MetricType::Gauge,
-     {},
-     "How old what is known of the database's changes is; absent while they are not told."},
-    {"twi_data_cache_source",
-     MetricType::Gauge,
-     {"source"},
-     "1 for how the database's changes are told now: by its log, by triggers, or not at all."},
-    {"twi_data_db_pool_connections", MetricType::Gauge, {"state"}, "Connections to the database."},
-    {"twi_data_db_pool_max", MetricType::Gauge, {}, "Connections that may be open."},
-    {"twi_data_db_pool_waiters", MetricType::Gauge, {}, "Callers that wait for a connection."},
-    {"twi_data_db_pool_connections_opened_total",
-     MetricType::Counter,
-     {},
-     "Connections opened to the database."},
-    {"twi_data_db_pool_connections_closed_total",
-     MetricType::Counter,
-     {"reason"},
-     "Connections closed, by reason."},
-    {"twi_data_build_info",
-     MetricType::Gauge,
-     {"version", "commit", "grpc"},
-     "1, with the build in its labels."},
-    {"twi_data_schema_version",
-     MetricType::Gauge,
-     {},
-     "Number of the last migration that the database has; 0 before it is known."},
-    {"process_cpu_seconds_total", MetricType::Counter, {}, "CPU time, user and system."},
-    {"process_start_time_seconds", MetricType::Gauge, {}, "When the process began, since 1970."},
-    {"process_resident_memory_bytes", MetricType::Gauge, {}, "Memory in RAM."},
-    {"process_virtual_memory_bytes", MetricType::Gauge, {}, "Memory mapped."},
-    {"process_threads", MetricType::Gauge, {}, "Threads."},
-    {"process_open_fds", MetricType::Gauge, {}, "File descriptors open."},
-    {"process_max_fds", MetricType::Gauge, {}, "File descriptors that may be open."},
-};
 
 // One set of bounds for calls and statements, so that the two can be laid over each other. It
 // begins where cache hits are and ends where a deadline is likely to.
@@ -170,6 +73,14 @@ constexpr std::array<std::pair<const char*, const char*>, 7> kResults = {{{"hit"
                                                                           {"bypass", "asked"},
                                                                           {"bypass", "untold"}}};
 
+// What Access turns callers away for: reasons of errors, which stand here in lower case.
+constexpr std::array<std::pair<std::string_view, const char*>, 5> kRefusals = {
+    {{"CREDENTIALS_MISSING", "credentials_missing"},
+     {"CREDENTIALS_INVALID", "credentials_invalid"},
+     {"NOT_GRANTED", "not_granted"},
+     {"RATE_LIMITED", "rate_limited"},
+     {"TOO_MANY_IN_FLIGHT", "too_many_in_flight"}}};
+
 size_t ErrorClass(std::string_view sqlstate) {
   if (sqlstate.empty()) sqlstate = "08";
   size_t i = 0;
@@ -177,14 +88,7 @@ size_t ErrorClass(std::string_view sqlstate) {
   return i;
 }
 
-const Description& Find(std::string_view name) {
-  for (const Description& row : kTable) {
-    if (row.name == name) return row;
-  }
-  std::abort();
-}
-
-prometheus::Labels LabelsOf(const Description& row, const std::vector<std::string>& values) {
+prometheus::Labels LabelsOf(const MetricDescription& row, const std::vector<std::string>& values) {
   prometheus::Labels labels;
   for (size_t i = 0; i < row.labels.size(); ++i) labels[row.labels[i]] = values.at(i);
   return labels;
@@ -192,14 +96,14 @@ prometheus::Labels LabelsOf(const Description& row, const std::vector<std::strin
 
 prometheus::Counter& Counter(Registry* registry, std::string_view name,
                              const std::vector<std::string>& values) {
-  const Description& row = Find(name);
+  const MetricDescription& row = FindMetric(name);
   return prometheus::BuildCounter().Name(row.name).Help(row.help).Register(*registry).Add(
       LabelsOf(row, values));
 }
 
 prometheus::Gauge& Gauge(Registry* registry, std::string_view name,
                          const std::vector<std::string>& values = {}) {
-  const Description& row = Find(name);
+  const MetricDescription& row = FindMetric(name);
   return prometheus::BuildGauge().Name(row.name).Help(row.help).Register(*registry).Add(
       LabelsOf(row, values));
 }
@@ -207,7 +111,7 @@ prometheus::Gauge& Gauge(Registry* registry, std::string_view name,
 prometheus::Histogram& Histogram(Registry* registry, std::string_view name,
                                  const std::vector<std::string>& values,
                                  const prometheus::Histogram::BucketBoundaries& bounds = kSeconds) {
-  const Description& row = Find(name);
+  const MetricDescription& row = FindMetric(name);
   return prometheus::BuildHistogram().Name(row.name).Help(row.help).Register(*registry).Add(
       LabelsOf(row, values), bounds);
 }
@@ -226,7 +130,7 @@ class Readings {
 
   /// A metric with one label, by its value.
   void Add(std::string_view name, std::initializer_list<std::pair<const char*, double>> values) {
-    const Description& row = Find(name);
+    const MetricDescription& row = FindMetric(name);
     prometheus::MetricFamily family{row.name, row.help, row.type, {}};
     for (const auto& [label, value] : values) {
       prometheus::ClientMetric& metric = family.metric.emplace_back();
@@ -356,8 +260,13 @@ Metrics::Metrics(const Build& build)
     : schema_version_(Gauge(&registry_, "twi_data_schema_version")),
       overrun_seconds_(
           Histogram(&registry_, "twi_data_deadline_overrun_seconds", {}, kOverrunSeconds)),
+      refused_(kRefusals.size(),
+               [this](size_t i) -> prometheus::Counter& {
+                 return Counter(&registry_, "twi_data_access_refused_total", {kRefusals[i].second});
+               }),
       unknown_method_(ForMethod("unknown", "unknown", MethodType::kBidiStream)) {
   Gauge(&registry_, "twi_data_build_info", {build.version, build.commit, build.grpc}).Set(1);
+  for (size_t i = 0; i < kRefusals.size(); ++i) refused_.At(i);
 }
 
 Metrics::~Metrics() = default;
@@ -373,6 +282,12 @@ OperationMetrics* Metrics::ForOperation(const std::string& name, bool cached) {
   std::lock_guard lock(mutex_);
   return operations_.emplace_back(std::make_unique<OperationMetrics>(&registry_, name, cached))
       .get();
+}
+
+void Metrics::Refused(std::string_view reason) {
+  for (size_t i = 0; i < kRefusals.size(); ++i) {
+    if (kRefusals[i].first == reason) refused_.At(i).Increment();
+  }
 }
 
 void Metrics::SetPool(std::function<PoolReading()> pool) {

@@ -127,7 +127,7 @@ struct CacheReading {
   double by_hand = 0;
 };
 
-/// Everything that the service tells Prometheus. What there is stands in one table in metrics.cc.
+/// Everything that the service tells Prometheus. What there is stands in metrics_table.cc.
 /// Thread-safe.
 class Metrics {
  public:
@@ -148,6 +148,9 @@ class Metrics {
 
   /// Where calls of methods that do not exist are counted: callers must not make up labels.
   MethodMetrics* unknown_method() const { return unknown_method_; }
+
+  /// A call was turned away for who made it; other reasons of errors do not count.
+  void Refused(std::string_view reason);
 
   /// A call that ended so many seconds after its deadline.
   void Overran(double seconds) { overrun_seconds_.Observe(seconds); }
@@ -173,6 +176,7 @@ class Metrics {
   prometheus::Registry registry_;
   prometheus::Gauge& schema_version_;
   prometheus::Histogram& overrun_seconds_;
+  CounterSet refused_;  ///< By reason.
 
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<MethodMetrics>> methods_;

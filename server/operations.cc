@@ -7,7 +7,6 @@
 #include "server/method.h"
 #include "server/record.h"
 #include "server/run.h"
-#include "server/wire.h"
 #include "sql/errors.h"
 #include "sql/session.h"
 
@@ -19,25 +18,25 @@ using repositories::Operation;
 using repositories::Tally;
 
 Task<absl::Status> Operations::Answer(Call& call, const Message& request, std::string* response,
-                                      std::optional<sql::Snapshot>* snapshot) {
+                                      Trace* trace) {
   const Operation& operation = *call.method()->operation;
   Run run(call, *pool_, slow_);
   absl::Status status = operation.Bind(request, &run.execution());
   if (!status.ok()) co_return status;
-  run.execution().wants_snapshot = snapshot != nullptr;
+  run.execution().wants_snapshot = trace != nullptr && operation.read_only();
+  run.execution().wants_transaction = trace != nullptr && !operation.read_only();
   status = co_await run;
   if (!status.ok()) co_return status;
-  if (snapshot != nullptr) *snapshot = run.execution().snapshot;
+  if (trace != nullptr) *trace = {run.execution().snapshot, run.execution().transaction};
   co_return operation.Encode(run.execution().rows, request, response);
 }
 
 Task<absl::Status> Operations::Send(Call& call, Message* request) {
   const Operation& operation = *call.method()->operation;
   Stream stream(&call);
-  Task<absl::StatusOr<bool>> reading = stream.Read(request);
-  const absl::StatusOr<bool> read = co_await reading;
-  if (!read.ok()) co_return read.status();
-  if (!*read) co_return Refused("a call without a request");
+  Task<absl::Status> reading = stream.ReadFirst(request);
+  const absl::Status read = co_await reading;
+  if (!read.ok()) co_return read;
   Operation::Progress progress;
   while (!progress.complete) {
     Run run(call, *pool_, slow_);
@@ -74,6 +73,7 @@ Task<absl::Status> Operations::TakeWhole(Call& call, Tally* tally) {
   sql::Loan loan;
   loan.deadline = call.deadline();
   loan.cancelled = &call.cancelled();
+  loan.flow = call.flow();
   co_await pool_->Lend(loan);
   if (!loan.status.ok()) co_return loan.status;
 
@@ -115,9 +115,10 @@ Task<absl::Status> Operations::TakeChunks(Call& call, sql::Lease* lease, Tally* 
     if (lease == nullptr) {
       status = co_await run;
     } else {
+      const auto submitted = sql::Clock::now();
       Task<absl::Status> running = RunIn(call, *lease, run.execution());
       status = co_await running;
-      RecordRun(*call.method(), run.execution(), slow_);
+      RecordRun(*call.method(), run.execution(), submitted, slow_);
     }
     if (!status.ok()) co_return status;
     tally->requests += requests;

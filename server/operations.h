@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <optional>
 #include <string>
 
@@ -8,6 +7,7 @@
 #include "google/protobuf/message.h"
 #include "repositories/operation.h"
 #include "server/call.h"
+#include "server/slow_queries.h"
 #include "server/stream.h"
 #include "server/task.h"
 #include "sql/pool.h"
@@ -18,13 +18,18 @@ namespace twi::server {
 /// pool, records, encodes.
 class Operations {
  public:
-  /// Runs alone that take `slow` or longer are logged.
-  Operations(sql::Pool* pool, std::chrono::milliseconds slow) : pool_(pool), slow_(slow) {}
+  /// `slow` is told of runs alone that take long; it may be null.
+  Operations(sql::Pool* pool, SlowQueries* slow) : pool_(pool), slow_(slow) {}
 
-  /// What one statement answers is appended to `response`. With `snapshot`, what it could see is
-  /// told as well.
+  /// What the cache must know of a statement.
+  struct Trace {
+    std::optional<sql::Snapshot> snapshot;  ///< Of a read: what it could see.
+    std::optional<uint64_t> transaction;    ///< Of a write: which it was, where that is known.
+  };
+
+  /// What one statement answers is appended to `response`. `trace` may be null.
   Task<absl::Status> Answer(Call& call, const google::protobuf::Message& request,
-                            std::string* response, std::optional<sql::Snapshot>* snapshot);
+                            std::string* response, Trace* trace);
 
   /// Streams out: portion by portion, as fast as the client reads. `request` is filled here.
   Task<absl::Status> Send(Call& call, google::protobuf::Message* request);
@@ -45,7 +50,7 @@ class Operations {
                                  repositories::Chunk* chunk);
 
   sql::Pool* const pool_;
-  const std::chrono::milliseconds slow_;
+  SlowQueries* const slow_;
 };
 
 }  // namespace twi::server

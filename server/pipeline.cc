@@ -8,6 +8,7 @@
 #include "google/protobuf/arena.h"
 #include "proto/descriptor_names.h"
 #include "server/record.h"
+#include "server/settle.h"
 #include "server/wait.h"
 #include "server/wire.h"
 #include "sql/errors.h"
@@ -17,11 +18,6 @@ namespace {
 
 using google::protobuf::Message;
 using google::protobuf::MethodDescriptor;
-
-// What a client that never waits may have in flight; memory for one is a few KiB.
-constexpr int kCallLimit = 10'000;
-
-constexpr char kFreshness[] = "x-freshness";
 
 // Flights that a read waits for in vain before it runs its statement itself.
 constexpr int kMostJoins = 2;
@@ -35,6 +31,10 @@ MethodType TypeOf(const MethodDescriptor& method) {
     return method.server_streaming() ? MethodType::kBidiStream : MethodType::kClientStream;
   }
   return method.server_streaming() ? MethodType::kServerStream : MethodType::kUnary;
+}
+
+std::string PathOf(const MethodDescriptor& method) {
+  return absl::StrCat("/", method.service()->full_name(), "/", method.name());
 }
 
 absl::Status Unknown(const Call& call) {
@@ -55,10 +55,12 @@ absl::Status TooMany() {
 }  // namespace
 
 Pipeline::Pipeline(const Options& options, const repositories::Catalog* catalog, sql::Pool* pool,
-                   Caching* caching, const std::vector<Service*>& services, Metrics* metrics)
+                   Caching* caching, Access* access, const std::vector<Service*>& services,
+                   Metrics* metrics)
     : options_(options),
-      operations_(pool, options.slow_query),
+      operations_(pool, options.slow_queries),
       caching_(caching),
+      access_(access),
       metrics_(metrics) {
   for (const auto& operation : catalog->operations()) {
     Method& method = Add(*operation->method());
@@ -68,7 +70,12 @@ Pipeline::Pipeline(const Options& options, const repositories::Catalog* catalog,
   }
   for (Service* service : services) {
     for (int i = 0; i < service->descriptor()->method_count(); ++i) {
-      Add(*service->descriptor()->method(i)).service = service;
+      const MethodDescriptor& descriptor = *service->descriptor()->method(i);
+      // Some of a service may be operations.
+      if (Find(PathOf(descriptor)) != nullptr) continue;
+      Method& method = Add(descriptor);
+      method.service = service;
+      if (service->runs_statements()) method.operation_metrics = metrics->ForOperation(method.name);
     }
   }
 }
@@ -85,9 +92,7 @@ Method& Pipeline::Add(const google::protobuf::MethodDescriptor& descriptor) {
       .name = OperationName(&descriptor),
   });
   for (const std::string& problem : method->validator.problems()) problems_.push_back(problem);
-  const std::string path =
-      absl::StrCat("/", descriptor.service()->full_name(), "/", descriptor.name());
-  return *(methods_[path] = std::move(method));
+  return *(methods_[PathOf(descriptor)] = std::move(method));
 }
 
 const Method* Pipeline::Find(const std::string& path) const {
@@ -95,11 +100,51 @@ const Method* Pipeline::Find(const std::string& path) const {
   return found == methods_.end() ? nullptr : found->second.get();
 }
 
-void Pipeline::Serve(Call& call) {
-  if (call.method() == nullptr || !call.method()->cached || !AnswerKept(call)) Run(call);
+bool Pipeline::Admit(Call& call) {
+  absl::Status status = Enter(call);
+  if (status.ok()) return true;
+  call.metrics().Started();
+  metrics_->Refused(sql::Reason(status));
+  Finish(call, std::move(status));
+  return false;
 }
 
-Detached Pipeline::Run(Call& call) {
+absl::Status Pipeline::Enter(Call& call) {
+  // Who?
+  const MethodDescriptor* method = call.method() == nullptr ? nullptr : call.method()->descriptor;
+  if (access_ != nullptr && Access::Open(method)) {
+    nobody_.Entered();
+    call.set_principal(&nobody_);
+  } else if (access_ != nullptr) {
+    Access::Credentials credentials;
+    credentials.authorization = call.metadata("authorization");
+    if (!credentials.authorization) credentials.certificate_names = call.certificate_names();
+    Principal* principal = nullptr;
+    absl::Status status = access_->Enter(method, credentials, &principal);
+    call.set_principal(principal);
+    if (!status.ok()) return status;
+  }
+
+  // Known method?
+  if (method == nullptr) return Unknown(call);
+
+  // Room? One principal has at most half of it, two a third each, and so on: there is always some
+  // left for who has none yet; all who need not say who they are, are one. How many statements wait
+  // is limited where they wait.
+  const int room = options_.call_limit - calls();
+  const int held = call.principal() == nullptr ? 0 : call.principal()->in_flight();
+  if (room < held) return TooMany();
+
+  // A flood that is refused where it waits is refused here, before it is read.
+  if (call.flow() != nullptr && call.method()->operation != nullptr && !call.method()->cached) {
+    const auto wait =
+        call.flow()->refused.Wait(&call.method()->operation->statement(), call.arrived());
+    if (wait) return sql::TooManyWait(*wait);
+  }
+  return absl::OkStatus();
+}
+
+Detached Pipeline::Serve(Call& call) {
   Task<absl::Status> answering = Answer(call);
   absl::Status status = co_await answering;
   Finish(call, std::move(status));
@@ -110,17 +155,13 @@ void Pipeline::Finish(Call& call, absl::Status status) {
   if (status.ok() && sql::Clock::now() >= call.deadline()) status = sql::TooLate();
   if (status.ok() && call.method()->answers_once()) call.metrics().Sent();
   RecordCall(call, status, metrics_);
+  if (call.principal() != nullptr) call.principal()->Left();
   call.Finish(ToGrpc(status, call.method() == nullptr ? "" : call.method()->name));
 }
 
 Task<absl::Status> Pipeline::Answer(Call& call) {
   const Method* method = call.method();
   call.metrics().Started();
-
-  // Who: everybody who can connect may call everything until principals exist.
-
-  // Known method?
-  if (method == nullptr) co_return Unknown(call);
 
   // Parse, validate. A stream does so message by message.
   google::protobuf::Arena arena;
@@ -129,11 +170,10 @@ Task<absl::Status> Pipeline::Answer(Call& call) {
   if (!method->streaming()) status = Receive(call, request);
   if (!status.ok()) co_return status;
 
-  // Admit. How many statements wait is limited where they wait, in the lanes.
-  if (calls() > kCallLimit) co_return TooMany();
-
   // Run, encode; a read whose answer is to be kept may join the flight of another.
   std::string response;
+  Operations::Trace trace;
+  const bool follows = caching_ != nullptr && caching_->follows();
   if (method->cached) {
     Task<absl::Status> reading = Read(call, *request);
     status = co_await reading;
@@ -146,7 +186,8 @@ Task<absl::Status> Pipeline::Answer(Call& call) {
     Task<absl::Status> sending = operations_.Send(call, request);
     status = co_await sending;
   } else if (method->operation != nullptr) {
-    Task<absl::Status> answering = operations_.Answer(call, *request, &response, nullptr);
+    Task<absl::Status> answering =
+        operations_.Answer(call, *request, &response, follows ? &trace : nullptr);
     status = co_await answering;
   } else if (method->streaming()) {
     Stream stream(&call);
@@ -154,15 +195,19 @@ Task<absl::Status> Pipeline::Answer(Call& call) {
     status = co_await conversing;
   } else {
     Message* answer = method->response->New(&arena);
-    status = method->service->Answer(*method->descriptor, *request, answer);
+    Task<absl::Status> answering = method->service->Answer(call, *request, answer);
+    status = co_await answering;
     answer->AppendToString(&response);
   }
-  if (status.ok() && method->answers_once()) call.response() = Buffer(std::move(response));
+  // A handwritten service that is streamed to has said its answer.
+  if (status.ok() && method->answers_once() && !call.response().Valid()) {
+    call.response() = Buffer(std::move(response));
+  }
 
   // Settle. Whoever hears of a write, even of the part that was done, must not find an answer
   // without it in the cache.
   if (method->operation != nullptr && !method->operation->read_only() && caching_ != nullptr) {
-    Task<absl::Status> settling = Settle(call, std::move(status));
+    Task<absl::Status> settling = Settle(call, *caching_, trace.transaction, std::move(status));
     status = co_await settling;
   }
   co_return status;
@@ -181,7 +226,7 @@ absl::StatusOr<Caching::Wish> Pipeline::WishOf(const Call& call) {
 }
 
 bool Pipeline::AnswerKept(Call& call) {
-  if (call.received() != 1) return false;
+  if (!call.method()->cached) return false;
   const absl::StatusOr<Caching::Wish> wish = WishOf(call);
   // What others did until now has to be learned first.
   if (!wish.ok() || wish->freshness.mode == Freshness::Mode::kStrict) return false;
@@ -190,7 +235,7 @@ bool Pipeline::AnswerKept(Call& call) {
   if (entry == nullptr || (wish->asked && !caching_->Covers(*entry))) return false;
   call.metrics().Started();
   call.metrics().Received();
-  if (wish->asked) AddToken(call);
+  if (wish->asked) AddToken(call, *caching_);
   Finish(call, Give(call, *entry, HitOf(*wish)));
   return true;
 }
@@ -249,7 +294,7 @@ Task<absl::Status> Pipeline::Read(Call& call, const Message& request) {
     status = co_await filling;
   }
   if (wish->asked) {
-    Task<absl::Status> settling = Settle(call, std::move(status));
+    Task<absl::Status> settling = Settle(call, *caching_, std::nullopt, std::move(status));
     status = co_await settling;
   }
   co_return status;
@@ -267,31 +312,17 @@ Task<absl::Status> Pipeline::Fill(Call& call, const Message& request, const cach
   }
   const repositories::Operation& operation = *call.method()->operation;
   Caching::Fill fill = caching_->Begin(operation, request);
-  std::optional<sql::Snapshot> snapshot;
+  Operations::Trace trace;
   std::string response;
   Task<absl::Status> answering =
-      operations_.Answer(call, request, &response, useful ? &snapshot : nullptr);
+      operations_.Answer(call, request, &response, useful ? &trace : nullptr);
   absl::Status status = co_await answering;
   const cache::Answer answer{status, std::make_shared<const std::string>(std::move(response))};
   if (status.ok()) call.response() = Buffer(answer.bytes);
   if (useful && (status.ok() || sql::Reason(status) == "ROW_NOT_FOUND")) {
-    caching_->Keep(std::move(fill), operation, wish, key.request, answer, snapshot);
+    caching_->Keep(std::move(fill), operation, wish, key.request, answer, trace.snapshot);
   }
   co_return status;
-}
-
-Task<absl::Status> Pipeline::Settle(Call& call, absl::Status status) {
-  Wait current(call, [this](Wait::Done done) {
-    caching_->AwaitCurrent(sql::BootClock::now(), std::move(done));
-  });
-  co_await current;
-  AddToken(call);
-  co_return status;
-}
-
-void Pipeline::AddToken(Call& call) const {
-  const std::string token = caching_->Token();
-  if (call.metadata(kFreshness) && !token.empty()) call.AddTrailer("x-freshness-token", token);
 }
 
 absl::Status Pipeline::Receive(Call& call, Message* request) const {

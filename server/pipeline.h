@@ -9,12 +9,15 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "repositories/catalog.h"
+#include "server/access.h"
 #include "server/caching.h"
 #include "server/call.h"
 #include "server/method.h"
 #include "server/metrics.h"
 #include "server/operations.h"
+#include "server/principal.h"
 #include "server/service.h"
+#include "server/slow_queries.h"
 #include "server/task.h"
 #include "sql/pool.h"
 
@@ -26,15 +29,20 @@ class Pipeline {
  public:
   struct Options {
     std::chrono::milliseconds default_deadline{300'000};
-    std::chrono::milliseconds slow_query{500};
+    /// Where statements are told that took long; null: none does.
+    SlowQueries* slow_queries = nullptr;
     /// The largest request of a method that does not stream in, in bytes.
     size_t message_limit = 4 * 1024 * 1024;
+    /// Calls in flight of all callers together, so that one who never waits may have 10,000
+    /// streams. An idle one takes some 20 KiB.
+    int call_limit = 24'000;
   };
 
   /// Serves the catalog's operations on the pool, and the handwritten services. `caching` may be
-  /// null: then no answer is kept.
+  /// null: then no answer is kept. So may `access`: then everybody may call everything.
   Pipeline(const Options& options, const repositories::Catalog* catalog, sql::Pool* pool,
-           Caching* caching, const std::vector<Service*>& services, Metrics* metrics);
+           Caching* caching, Access* access, const std::vector<Service*>& services,
+           Metrics* metrics);
   /// What is wrong with the rules of requests; nothing may be served then.
   const std::vector<std::string>& problems() const { return problems_; }
 
@@ -47,8 +55,14 @@ class Pipeline {
   /// Where calls of methods that do not exist are counted.
   MethodMetrics* unknown_method() const { return metrics_->unknown_method(); }
 
+  /// Whether the call may go on: who makes it, whether he may, whether there is such a method and
+  /// room for a call. Ends it if not, before anything of it is read.
+  bool Admit(Call& call);
+  /// Ends the call when the answer to its first message is kept. Whether there is another message,
+  /// which a unary call must not have, is not waited for.
+  bool AnswerKept(Call& call);
   /// Serves a call whose request has been received, or whose stream has begun.
-  void Serve(Call& call);
+  Detached Serve(Call& call);
 
   std::chrono::milliseconds default_deadline() const { return options_.default_deadline; }
 
@@ -60,8 +74,8 @@ class Pipeline {
 
  private:
   Method& Add(const google::protobuf::MethodDescriptor& descriptor);
-  /// The steps for a call whose answer is not kept.
-  Detached Run(Call& call);
+  /// Why the call may not go on, or OK.
+  absl::Status Enter(Call& call);
   /// From the received call to its status, with the response's bytes in the call.
   Task<absl::Status> Answer(Call& call);
   /// Parses and validates what a unary call received.
@@ -71,8 +85,6 @@ class Pipeline {
 
   /// What a read whose answers may be kept asks for. INVALID_ARGUMENT when it says so wrongly.
   static absl::StatusOr<Caching::Wish> WishOf(const Call& call);
-  /// Ends the call when its answer is kept.
-  bool AnswerKept(Call& call);
   /// Answers a read whose answer is to be kept.
   Task<absl::Status> Read(Call& call, const google::protobuf::Message& request);
   /// The same without looking for an answer: runs the statement and keeps what comes of it.
@@ -82,18 +94,18 @@ class Pipeline {
   static void Tell(Call& call, CacheResult result);
   /// Gives a kept answer, and says how the caller came to it.
   absl::Status Give(Call& call, const Caching::Entry& entry, CacheResult how);
-  /// Ends with `status` once all that is visible now is known to the cache.
-  Task<absl::Status> Settle(Call& call, absl::Status status);
-  /// Gives a caller who named a freshness the token for what he knows now.
-  void AddToken(Call& call) const;
 
   const Options options_;
   Operations operations_;
   Caching* const caching_;
+  Access* const access_;
   Metrics* const metrics_;
   absl::flat_hash_map<std::string, std::unique_ptr<Method>> methods_;
   std::vector<std::string> problems_;
   std::atomic<int> calls_{0};
+  /// All who are not asked who they are, as where access is controlled anybody may watch the
+  /// health.
+  Principal nobody_{""};
 };
 
 }  // namespace twi::server

@@ -1,9 +1,12 @@
 #include "server/record.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "absl/time/clock.h"
 #include "server/log.h"
 #include "server/method.h"
+#include "server/principal.h"
 #include "sql/errors.h"
 #include "sql/text.h"
 
@@ -36,10 +39,33 @@ LogLevel Level(absl::StatusCode code) {
       return LogLevel::kError;
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
       return LogLevel::kWarning;
     default:
       return LogLevel::kDebug;
   }
+}
+
+void RecordSlow(const Method& method, const sql::Execution& execution, Clock::time_point submitted,
+                SlowQueries* slow) {
+  SlowQuery query = {.operation = method.name,
+                     .ended = absl::Now(),
+                     .queue_wait = execution.first_sent - submitted,
+                     .execution = execution.run_time,
+                     .attempts = execution.attempts,
+                     .rows = execution.rows.affected(),
+                     .code = execution.status.code()};
+  if (execution.statement != nullptr) query.fingerprint = execution.statement->fingerprint;
+  if (query.attempts > 1) query.retries = Clock::now() - execution.first_sent - query.execution;
+  Log(LogLevel::kWarning, "slow query",
+      {{"operation", query.operation},
+       {"fingerprint", query.fingerprint},
+       {"seconds", Seconds(query.execution)},
+       {"queue_s", Seconds(query.queue_wait)},
+       {"retries_s", Seconds(query.retries)},
+       {"rows", query.rows}});
+  slow->Add(std::move(query));
 }
 
 }  // namespace
@@ -57,11 +83,12 @@ void RecordCall(const Call& call, const absl::Status& status, Metrics* metrics) 
        {"reason", sql::Reason(status)},
        {"error", ToStd(status.message())},
        {"dur_s", seconds},
-       {"peer", call.peer()}});
+       {"peer", call.peer()},
+       {"principal", call.principal() == nullptr ? "" : call.principal()->name()}});
 }
 
 void RecordRun(const Method& method, const sql::Execution& execution,
-               std::chrono::milliseconds slow) {
+               sql::Clock::time_point submitted, SlowQueries* slow) {
   // A refused execution never got to the database.
   if (execution.attempts == 0) return;
   // Nor is it the statement's failure that nobody waited for its answer.
@@ -82,9 +109,8 @@ void RecordRun(const Method& method, const sql::Execution& execution,
          {"sqlstate", execution.sqlstate},
          {"error", execution.database_message}});
   }
-  if (execution.solo && execution.run_time >= slow) {
-    Log(LogLevel::kWarning, "slow query",
-        {{"operation", method.name}, {"seconds", seconds}, {"rows", execution.rows.affected()}});
+  if (slow != nullptr && execution.solo && execution.run_time >= slow->threshold()) {
+    RecordSlow(method, execution, submitted, slow);
   }
 }
 

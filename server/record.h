@@ -1,10 +1,9 @@
 #pragma once
 
-#include <chrono>
-
 #include "absl/status/status.h"
 #include "server/call.h"
 #include "server/metrics.h"
+#include "server/slow_queries.h"
 #include "sql/execution.h"
 
 namespace twi::server {
@@ -14,8 +13,9 @@ namespace twi::server {
 void RecordCall(const Call& call, const absl::Status& status, Metrics* metrics);
 
 /// Tells metrics and log of a statement's run: its time, its failure in the database's words (which
-/// callers never see), and that it was slow. Only the time of a run alone is the statement's own.
+/// callers never see), and that it was slow, which `slow`, unless it is null, remembers. Only the
+/// time of a run alone is the statement's own. `submitted`: when it was given to the pool.
 void RecordRun(const Method& method, const sql::Execution& execution,
-               std::chrono::milliseconds slow);
+               sql::Clock::time_point submitted, SlowQueries* slow);
 
 }  // namespace twi::server

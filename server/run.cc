@@ -15,7 +15,8 @@ struct Run::State {
   bool Settle() { return !settled.exchange(true, std::memory_order_acq_rel); }
 
   const Method* method;
-  std::chrono::milliseconds slow;
+  SlowQueries* slow;
+  sql::Clock::time_point submitted{};
   sql::Execution execution{};
   std::atomic<bool> gone{false};
   std::atomic<bool> settled{false};
@@ -24,10 +25,11 @@ struct Run::State {
   std::shared_ptr<State> self{};
 };
 
-Run::Run(Call& call, sql::Pool& pool, std::chrono::milliseconds slow)
+Run::Run(Call& call, sql::Pool& pool, SlowQueries* slow)
     : call_(call), pool_(pool), state_(new State{.method = call.method(), .slow = slow}) {
   state_->execution.deadline = call.deadline();
   state_->execution.cancelled = &state_->gone;
+  state_->execution.flow = call.flow();
 }
 
 sql::Execution& Run::execution() { return state_->execution; }
@@ -37,10 +39,11 @@ bool Run::await_suspend(std::coroutine_handle<> waiter) {
   const std::shared_ptr<State> state = state_;
   sql::Pool& pool = pool_;
   state->waiter = waiter;
+  state->submitted = sql::Clock::now();
   state->self = state;
   state->execution.done = [state = state.get()] {
     const std::shared_ptr<State> last = std::move(state->self);
-    RecordRun(*last->method, last->execution, last->slow);
+    RecordRun(*last->method, last->execution, last->submitted, last->slow);
     if (last->Settle()) last->waiter.resume();
   };
   call_.OnCancel([state] {

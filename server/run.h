@@ -1,11 +1,11 @@
 #pragma once
 
-#include <chrono>
 #include <coroutine>
 #include <memory>
 
 #include "absl/status/status.h"
 #include "server/call.h"
+#include "server/slow_queries.h"
 #include "sql/execution.h"
 #include "sql/pool.h"
 
@@ -18,8 +18,8 @@ namespace twi::server {
 /// What became of it is recorded either way.
 class Run {
  public:
-  /// `slow`: the time from which on a statement is told of in the log.
-  Run(Call& call, sql::Pool& pool, std::chrono::milliseconds slow);
+  /// `slow` is told of a statement that takes long; it may be null.
+  Run(Call& call, sql::Pool& pool, SlowQueries* slow);
 
   /// What to run; after the wait, its answer, which may be looked at when that was OK.
   sql::Execution& execution();

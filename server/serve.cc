@@ -4,25 +4,32 @@
 #include <grpc/support/log.h>
 #include <sysexits.h>
 
+#include <algorithm>
 #include <csignal>
 #include <ctime>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "proto/descriptor_names.h"
 #include "repositories/catalog.h"
+#include "server/access_file.h"
 #include "server/address.h"
+#include "server/command_line.h"
 #include "server/database.h"
 #include "server/http.h"
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/pipeline.h"
 #include "server/server.h"
+#include "server/services/admin.h"
 #include "server/services/cache.h"
+#include "server/services/database.h"
 #include "server/services/health.h"
 #include "server/services/reflection.h"
 #include "server/version.h"
@@ -36,21 +43,23 @@
 namespace twi::server {
 namespace {
 
-/// SIGTERM and SIGINT, which every thread blocks and the main one waits for.
+/// SIGTERM, SIGINT and SIGHUP, which every thread blocks and the main one waits for.
 class Signals {
  public:
   Signals() {
     sigemptyset(&set_);
     sigaddset(&set_, SIGTERM);
     sigaddset(&set_, SIGINT);
+    sigaddset(&set_, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
   }
 
-  /// True when a signal came, false after `timeout` without one.
+  /// True when one came that ends the process, false after `timeout` or SIGHUP.
   bool Wait(absl::Duration timeout) const {
     const timespec wait = absl::ToTimespec(timeout);
-    return sigtimedwait(&set_, nullptr, &wait) > 0;
+    const int signal = sigtimedwait(&set_, nullptr, &wait);
+    return signal > 0 && signal != SIGHUP;
   }
 
  private:
@@ -243,10 +252,22 @@ int Serve(const Configuration& configuration) {
   auto database = Database::Open(configuration);
   if (!database.ok()) return Fail(EX_UNAVAILABLE, database.status());
 
+  std::unique_ptr<AccessFile> access;
+  if (!configuration.access_file.empty()) {
+    auto opened = AccessFile::Open(configuration.access_file, AllServices());
+    if (!opened.ok()) return Fail(EX_CONFIG, opened.status());
+    access = *std::move(opened);
+    if (!configuration.tls.enabled()) {
+      Log(LogLevel::kWarning, "tokens are sent in the clear: there is no --tls_certificate");
+    }
+  }
+
   Metrics metrics({kVersion, kCommit, grpc::Version()});
   Readiness readiness;
-  auto http = HttpServer::Start(*http_address, Pages(metrics, readiness));
-  if (!http.ok()) return Fail(EX_UNAVAILABLE, http.status());
+  auto http = HttpServer::Start(*http_address, Pages(metrics, readiness), configuration.tls);
+  if (!http.ok()) {
+    return Fail(absl::IsInvalidArgument(http.status()) ? EX_CONFIG : EX_UNAVAILABLE, http.status());
+  }
 
   int schema = 0;
   for (;;) {
@@ -260,7 +281,8 @@ int Serve(const Configuration& configuration) {
   const auto catalog = LoadCatalog(database->dsn);
   if (catalog == nullptr) return EX_CONFIG;
 
-  sql::Pool pool(PoolOptionsOf(configuration, database->dsn));
+  const sql::PoolOptions pool_options = PoolOptionsOf(configuration, database->dsn);
+  sql::Pool pool(pool_options);
   if (absl::Status status = pool.WaitConnected(absl::Seconds(30)); !status.ok()) {
     return Fail(EX_UNAVAILABLE, status);
   }
@@ -284,17 +306,32 @@ int Serve(const Configuration& configuration) {
   const auto reflection = MakeReflectionV1(ServiceNames());
   const auto reflection_alpha = MakeReflectionV1Alpha(ServiceNames());
   CacheService cache(caching.get(), catalog.get());
+  SlowQueries slow_queries(absl::ToChronoMilliseconds(configuration.slow_query));
+  std::map<std::string, std::string> settings = Settings();
+  settings["threads"] = absl::StrCat(configuration.threads);
+  AdminService admin({pool_options, kVersion, kCommit, std::move(settings)}, &pool, &slow_queries);
+  auto dictionary = sql::ReadDictionary(database->dsn);
+  if (!dictionary.ok()) return Fail(EX_UNAVAILABLE, dictionary.status());
+  DatabaseService raw({.slow_queries = &slow_queries,
+                       .most_bytes = static_cast<size_t>(configuration.max_message_bytes),
+                       .offered = access != nullptr || configuration.raw_sql ||
+                                  (database->embedded && !configuration.insecure),
+                       // Half of the sessions: others need some, too.
+                       .transactions = std::max(1, (pool_options.max_connections - 4) / 2)},
+                      *std::move(dictionary), catalog.get(), &pool, caching.get());
   Pipeline::Options options;
   options.default_deadline = absl::ToChronoMilliseconds(configuration.default_deadline);
   options.message_limit = static_cast<size_t>(configuration.max_message_bytes);
-  options.slow_query = absl::ToChronoMilliseconds(configuration.slow_query);
-  Pipeline pipeline(options, catalog.get(), &pool, caching.get(),
-                    {&health, reflection.get(), reflection_alpha.get(), &cache}, &metrics);
+  options.slow_queries = &slow_queries;
+  Pipeline pipeline(
+      options, catalog.get(), &pool, caching.get(), access == nullptr ? nullptr : &access->access(),
+      {&health, reflection.get(), reflection_alpha.get(), &cache, &admin, &raw}, &metrics);
   for (const std::string& problem : pipeline.problems()) {
     Log(LogLevel::kError, "rule problem", {{"problem", problem}});
   }
   if (!pipeline.problems().empty()) return EX_CONFIG;
-  auto server = Server::Start(configuration.listen, configuration.threads, &pipeline);
+  auto server =
+      Server::Start(configuration.listen, configuration.threads, &pipeline, configuration.tls);
   if (!server.ok()) return Fail(EX_UNAVAILABLE, server.status());
   health.SetServing(true);
   readiness.Set(absl::OkStatus());
@@ -307,6 +344,7 @@ int Serve(const Configuration& configuration) {
 
   int code = EX_OK;
   while (!signals.Wait(absl::Seconds(1))) {
+    if (access != nullptr) access->Look();
     if (database->embedded && !database->embedded->Running()) {
       code = Fail(EX_UNAVAILABLE, absl::UnavailableError("the embedded database ended"));
       break;
@@ -321,6 +359,7 @@ int Serve(const Configuration& configuration) {
   (*server)->Shutdown(configuration.shutdown_grace);
   metrics.SetPool(nullptr);
   metrics.SetCache(nullptr);
+  admin.Stop();
   // Answers what still waits for the database, so that every call can end.
   pool.Stop();
   server->reset();

@@ -5,12 +5,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "server/call.h"
+#include "server/tls.h"
 
 namespace twi::server {
 namespace {
 
 // Client streams alone take more than the 4 MiB that the pipeline allows every other message.
 constexpr int kStreamMessageLimit = 16 * 1024 * 1024;
+// What clients have sent and calls that are open may take of memory, all together. gRPC looks how
+// large a message is only when it has all of it. Who sends more waits, and then calls end with
+// RESOURCE_EXHAUSTED or UNAVAILABLE.
+constexpr size_t kBuffers = size_t{256} << 20;
 // Calls that may arrive between two turns of a queue's thread without waiting for it.
 constexpr int kCallsAccepted = 64;
 
@@ -23,21 +28,24 @@ void Serve(grpc::ServerCompletionQueue* queue) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& listen, int threads,
-                                                      Pipeline* pipeline) {
+                                                      Pipeline* pipeline, const TlsFiles& tls) {
   // Debian's abseil looks for deadlocks at every lock of gRPC's.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   std::unique_ptr<Server> server(new Server(pipeline));
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(listen, ListenerCredentials(tls), &port);
   // Two servers would share the port, and each get half of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // One GiB of zeros is a message of one MiB, and is unpacked before any limit looks at it.
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
   builder.SetMaxReceiveMessageSize(kStreamMessageLimit);
+  builder.SetResourceQuota(grpc::ResourceQuota("calls").Resize(kBuffers));
   // Answers may be larger than what is taken: lists of rows.
   builder.SetMaxSendMessageSize(-1);
+  // Who has begun to connect and says no more.
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
   // Clients may ping as often as once in 10 s, and with no call under way.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);

@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "server/address.h"
 #include "server/pipeline.h"
+#include "server/tls_files.h"
 
 namespace twi::server {
 
@@ -22,7 +23,8 @@ class Server {
   /// Listens on `listen` (`HOST:PORT`, port 0: any; or `unix:PATH`) and serves at once. UNAVAILABLE
   /// when the address cannot be had.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const std::string& listen, int threads,
-                                                       Pipeline* pipeline);
+                                                       Pipeline* pipeline,
+                                                       const TlsFiles& tls = {});
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;

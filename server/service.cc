@@ -2,9 +2,9 @@
 
 namespace twi::server {
 
-absl::Status Service::Answer(const google::protobuf::MethodDescriptor& method,
-                             const google::protobuf::Message&, google::protobuf::Message*) {
-  return absl::UnimplementedError(method.full_name());
+Task<absl::Status> Service::Answer(Call& call, const google::protobuf::Message&,
+                                   google::protobuf::Message*) {
+  co_return absl::UnimplementedError(call.path());
 }
 
 Task<absl::Status> Service::Converse(const google::protobuf::MethodDescriptor& method, Stream) {

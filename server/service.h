@@ -17,10 +17,12 @@ class Service {
 
   virtual const google::protobuf::ServiceDescriptor* descriptor() const = 0;
 
+  /// Its methods run statements, whose times and errors are told by method.
+  virtual bool runs_statements() const { return false; }
+
   /// Answers a unary method.
-  virtual absl::Status Answer(const google::protobuf::MethodDescriptor& method,
-                              const google::protobuf::Message& request,
-                              google::protobuf::Message* response);
+  virtual Task<absl::Status> Answer(Call& call, const google::protobuf::Message& request,
+                                    google::protobuf::Message* response);
 
   /// Serves a streaming method until the client or the service ends it.
   virtual Task<absl::Status> Converse(const google::protobuf::MethodDescriptor& method,

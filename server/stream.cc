@@ -15,10 +15,21 @@ Task<absl::StatusOr<bool>> Stream::Read(google::protobuf::Message* message) {
   co_return true;
 }
 
+Task<absl::Status> Stream::ReadFirst(google::protobuf::Message* message) {
+  Task<absl::StatusOr<bool>> reading = Read(message);
+  const absl::StatusOr<bool> read = co_await reading;
+  if (!read.ok()) co_return read.status();
+  co_return *read ? absl::OkStatus() : Refused("a call without a request");
+}
+
 Task<bool> Stream::Write(const google::protobuf::Message& message) {
   Task<bool> writing = WriteBytes(message.SerializeAsString());
   const bool written = co_await writing;
   co_return written;
+}
+
+void Stream::Answer(const google::protobuf::Message& message) {
+  call_->response() = Buffer(message.SerializeAsString());
 }
 
 Task<bool> Stream::WriteBytes(std::string bytes) {

@@ -16,10 +16,16 @@ class Stream {
   /// when it is not of the method's type, RESOURCE_EXHAUSTED when it is too large.
   Task<absl::StatusOr<bool>> Read(google::protobuf::Message* message);
 
+  /// The same of the first, which must be there: else UNIMPLEMENTED.
+  Task<absl::Status> ReadFirst(google::protobuf::Message* message);
+
   /// False when the client is gone.
   Task<bool> Write(const google::protobuf::Message& message);
   /// The same with a message's bytes.
   Task<bool> WriteBytes(std::string bytes);
+
+  /// Of a method that is streamed to: what it answers when it ends with OK.
+  void Answer(const google::protobuf::Message& message);
 
   Call& call() { return *call_; }
 

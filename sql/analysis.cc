@@ -187,6 +187,7 @@ bool SelectsInto(const Json& select) {
 
 void DescribeOutermost(const Json& statement, Analysis& analysis) {
   const auto node = statement.begin();
+  analysis.shows = node.key() == "ExplainStmt" || node.key() == "VariableShowStmt";
   analysis.kind = KindOf(node.key());
   if (analysis.kind == Kind::kSelect) {
     analysis.returns_rows = !SelectsInto(*node);
@@ -207,6 +208,11 @@ absl::StatusOr<Analysis> Analyse(std::string_view text) {
   analysis.fingerprint = *std::move(fingerprint);
   analysis.statements = static_cast<int>(statements->size());
   if (!statements->empty()) DescribeOutermost(statements->back(), analysis);
+  for (const Json& statement : *statements) {
+    analysis.controls_transaction |= statement.contains("TransactionStmt");
+    const Json& copy = Member(statement, "CopyStmt");
+    analysis.copies |= copy.is_object() && !copy.contains("filename");
+  }
   Inventory inventory;
   inventory.Take(*statements);
   inventory.CopyTo(analysis);

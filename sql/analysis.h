@@ -31,6 +31,12 @@ struct Analysis {
   bool star = false;
   /// The last outermost statement is a select without INTO, or has RETURNING.
   bool returns_rows = false;
+  /// Some outermost statement is transaction control: BEGIN, COMMIT, SAVEPOINT and their like.
+  bool controls_transaction = false;
+  /// The last outermost statement is EXPLAIN or SHOW.
+  bool shows = false;
+  /// Some outermost statement is a COPY from or to the client.
+  bool copies = false;
   /// Functions called, by name as written and lower case, sorted, once each. What SQL calls by
   /// syntax is there under its name too: `current_timestamp`, `current_user`, `pg_catalog.extract`,
   /// `pg_catalog.timezone` (AT TIME ZONE), the method of a TABLESAMPLE, and `now` for the date or

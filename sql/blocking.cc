@@ -17,16 +17,18 @@ BlockingConnection::BlockingConnection(const std::string& dsn) : pqxx::connectio
   pqxx::nontransaction(*this).exec("set client_min_messages = warning; set datestyle = iso");
 }
 
-void BlockingConnection::Lock(AdvisoryLock lock, bool shared,
-                              const std::function<void()>& waiting) {
+bool BlockingConnection::Lock(AdvisoryLock lock, bool shared, const std::function<void()>& waiting,
+                              const std::function<bool()>& stopped) {
   const std::string attempt = absl::StrCat("select pg_try_advisory_lock", shared ? "_shared" : "",
                                            "(", static_cast<int64_t>(lock), ")");
   bool told = false;
   while (!pqxx::nontransaction(*this).exec(attempt)[0][0].as<bool>()) {
     if (!told && waiting) waiting();
     told = true;
+    if (stopped && stopped()) return false;
     absl::SleepFor(absl::Milliseconds(200));
   }
+  return true;
 }
 
 std::vector<SchemaObject> ReadSchema(pqxx::transaction_base& transaction,

@@ -30,7 +30,9 @@ class BlockingConnection : public pqxx::connection {
   /// Takes the lock for as long as the connection is open. When another has it, calls `waiting`
   /// once, which may be empty, and looks again five times a second. It does not wait within a
   /// statement: CREATE INDEX CONCURRENTLY of who has the lock would wait for that statement, too.
-  void Lock(AdvisoryLock lock, bool shared = false, const std::function<void()>& waiting = {});
+  /// False, without the lock, when `stopped`, which may be empty, says so meanwhile.
+  bool Lock(AdvisoryLock lock, bool shared = false, const std::function<void()>& waiting = {},
+            const std::function<bool()>& stopped = {});
 };
 
 /// The objects of a schema, which is first in the search path.

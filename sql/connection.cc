@@ -2,7 +2,10 @@
 
 #include <fcntl.h>
 #include <libpq-fe.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
@@ -11,6 +14,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "sql/primary.h"
+#include "sql/session_settings.h"
+#include "sql/transfer.h"
 
 namespace twi::sql {
 namespace {
@@ -20,9 +25,10 @@ std::string Field(const PGresult* result, int code) {
   return value ? value : "";
 }
 
-DatabaseError ErrorOf(const PGresult* result) {
-  return {Field(result, PG_DIAG_SQLSTATE), Field(result, PG_DIAG_MESSAGE_PRIMARY),
-          Field(result, PG_DIAG_CONSTRAINT_NAME), Field(result, PG_DIAG_COLUMN_NAME)};
+/// The number of the placeholder that the context of an error names: `unnamed portal parameter $2`.
+int ParameterOf(const std::string& context) {
+  const size_t dollar = context.find("parameter $");
+  return dollar == context.npos ? 0 : std::atoi(context.c_str() + context.find('$', dollar) + 1);
 }
 
 /// The server does not have the statement any more, or its rows would be of other types than those
@@ -32,43 +38,6 @@ bool IsStale(const PGresult* result, const DatabaseError& error) {
          (error.sqlstate == "0A000" &&
           Field(result, PG_DIAG_SOURCE_FUNCTION) == "RevalidateCachedQuery");
 }
-
-/// What every connection of ours is, whatever the role's or the database's defaults say. Not
-/// options of the start-up: PgBouncer refuses those.
-Statement SessionSettings(const ConnectionOptions& options) {
-  const std::pair<const char*, std::string> settings[] = {
-      {"default_transaction_isolation", "read committed"},
-      {"default_transaction_read_only", options.read_only ? "on" : "off"},
-      {"default_transaction_deferrable", "off"},
-      {"timezone", "UTC"},
-      {"client_encoding", "UTF8"},
-      // Values within json are text.
-      {"bytea_output", "hex"},
-      {"extra_float_digits", "1"},
-      // Compiles a statement before each run by what it may cost; a set may seem to be of millions
-      // of rows and has one.
-      {"jit", "off"},
-      {"statement_timeout", absl::StrCat(absl::ToInt64Milliseconds(options.statement_timeout))},
-      {"lock_timeout", absl::StrCat(absl::ToInt64Milliseconds(options.lock_timeout))},
-      {"idle_in_transaction_session_timeout",
-       absl::StrCat(absl::ToInt64Milliseconds(options.idle_in_transaction))}};
-  std::string text = "select";
-  for (const auto& [name, value] : settings) {
-    absl::StrAppend(&text, text.back() == ')' ? "," : "", " set_config('", name, "', '", value,
-                    "', false)");
-  }
-  return {"twi_data_settings", text};
-}
-
-// What undoes all that a statement can leave behind, but for the settings, which come last.
-const Statement kReset[] = {{"twi_data_reset_user", "reset session authorization"},
-                            {"twi_data_reset_role", "reset role"},
-                            {"twi_data_reset_all", "reset all"},
-                            {"twi_data_unlisten", "unlisten *"},
-                            {"twi_data_unlock", "select pg_advisory_unlock_all()"},
-                            {"twi_data_close", "close all"},
-                            {"twi_data_discard_temp", "discard temp"},
-                            {"twi_data_discard_sequences", "discard sequences"}};
 
 std::chrono::steady_clock::time_point WornAt(absl::Duration lifetime) {
   std::random_device random;
@@ -135,6 +104,20 @@ Connection::Connection(PGconn* connection, asio::io_context& loop, const Connect
 
 Connection::~Connection() { Close(); }
 
+DatabaseError Connection::ErrorOf(const PGresult* result) {
+  DatabaseError error;
+  error.sqlstate = Field(result, PG_DIAG_SQLSTATE);
+  error.message = Field(result, PG_DIAG_MESSAGE_PRIMARY);
+  error.constraint = Field(result, PG_DIAG_CONSTRAINT_NAME);
+  error.column = Field(result, PG_DIAG_COLUMN_NAME);
+  error.table = Field(result, PG_DIAG_TABLE_NAME);
+  error.position = std::atoi(Field(result, PG_DIAG_STATEMENT_POSITION).c_str());
+  error.parameter = ParameterOf(ContextOf(result));
+  return error;
+}
+
+std::string Connection::ContextOf(const PGresult* result) { return Field(result, PG_DIAG_CONTEXT); }
+
 void Connection::Listen(Listener* listener) {
   listener_ = listener;
   socket_.assign(PQsocket(connection_));
@@ -145,6 +128,7 @@ void Connection::Close() {
   listener_ = nullptr;
   if (connection_ == nullptr) return;
   broken_ = true;
+  transfer_.reset();
   // The descriptor is libpq's to close.
   if (socket_.is_open()) socket_.release();
   PQfinish(std::exchange(connection_, nullptr));
@@ -152,9 +136,13 @@ void Connection::Close() {
 
 void Connection::Leave(std::function<void()> gone) {
   // A second descriptor outlives the end of libpq's, so that the server's own end is seen: a server
-  // process counts until it is gone.
-  const int end = connection_ == nullptr ? -1 : fcntl(PQsocket(connection_), F_DUPFD_CLOEXEC, 0);
+  // process counts until it is gone. Not one that sends a COPY, which only that end would stop.
+  const bool sends = transfer_ != nullptr && !transfer_->in();
+  const int end =
+      connection_ == nullptr || sends ? -1 : fcntl(PQsocket(connection_), F_DUPFD_CLOEXEC, 0);
   Close();
+  // A server that reads a COPY takes libpq's farewell for a part of it.
+  if (end >= 0) shutdown(end, SHUT_WR);
   if (end < 0) return asio::post(socket_.get_executor(), std::move(gone));
   std::make_shared<LeftSocket>(socket_.get_executor(), end, std::move(gone))->Wait();
 }
@@ -183,21 +171,37 @@ void Connection::Forget(const Statement& statement, const DatabaseError& error) 
   if (error.sqlstate == "26000") prepared_.clear();
 }
 
-void Connection::Send(const Statement& statement, const Parameters& parameters) {
-  if (broken_) return;
-  bool ok = true;
+std::string Connection::Prepare(const Statement& statement) {
   bool fresh = true;
   int generation = generation_;
   if (!statement.name.empty()) {
     const auto [prepared, inserted] = prepared_.try_emplace(&statement, generation);
     fresh = inserted;
     generation = prepared->second;
+  } else {
+    fresh = std::exchange(unnamed_, &statement) != &statement;
   }
-  const std::string name = NameOf(statement, generation);
+  std::string name = NameOf(statement, generation);
   if (fresh) {
-    ok = PQsendPrepare(connection_, name.c_str(), statement.text.c_str(), 0, nullptr);
     answers_.push_back({Expected::kPrepare, &statement});
+    if (!PQsendPrepare(connection_, name.c_str(), statement.text.c_str(),
+                       static_cast<int>(statement.types.size()), statement.types.data())) {
+      PostBreak();
+    }
   }
+  return name;
+}
+
+void Connection::Describe(const Statement& statement) {
+  if (broken_) return;
+  const std::string name = Prepare(statement);
+  answers_.push_back({Expected::kExecution, &statement});
+  if (!PQsendDescribePrepared(connection_, name.c_str())) PostBreak();
+}
+
+void Connection::Send(const Statement& statement, const Parameters& parameters) {
+  if (broken_) return;
+  const std::string name = Prepare(statement);
   constexpr int kInline = 16;
   const int count = parameters.size();
   const char* inline_values[kInline];
@@ -211,12 +215,13 @@ void Connection::Send(const Statement& statement, const Parameters& parameters) 
   for (int i = 0; i < count; ++i) {
     values[i] = parameters.is_null(i) ? nullptr : parameters.value(i).data();
     lengths[i] = static_cast<int>(parameters.value(i).size());
-    formats[i] = 1;
+    formats[i] = statement.raw ? 0 : 1;
   }
-  ok = ok && PQsendQueryPrepared(connection_, name.c_str(), count, values, lengths, formats,
-                                 /*resultFormat=*/1);
   answers_.push_back({Expected::kExecution, &statement});
-  if (!ok) PostBreak();
+  if (!PQsendQueryPrepared(connection_, name.c_str(), count, values, lengths, formats,
+                           /*resultFormat=*/statement.raw ? 0 : 1)) {
+    PostBreak();
+  }
 }
 
 void Connection::RequestAnswers() {
@@ -226,11 +231,12 @@ void Connection::RequestAnswers() {
 void Connection::Sync() {
   if (broken_) return;
   answers_.push_back({Expected::kSync, nullptr});
+  unnamed_ = nullptr;
   if (!PQpipelineSync(connection_)) PostBreak();
 }
 
 void Connection::Reset() {
-  for (const Statement& statement : kReset) Send(statement, {});
+  for (const Statement& statement : Resets()) Send(statement, {});
   Send(settings_, {});
   Sync();
 }
@@ -255,13 +261,27 @@ std::function<void()> Connection::PrepareCancel() const {
 }
 
 void Connection::WaitReadable() {
+  reading_ = true;
   socket_.async_wait(asio::posix::descriptor_base::wait_read,
                      [self = shared_from_this()](const std::error_code& error) {
+                       self->reading_ = false;
                        if (error || self->broken_) return;
+                       if (self->transfer_ != nullptr) return self->transfer_->Hear();
+                       const bool counts = self->listener_->CountsBytes();
+                       const size_t waiting = counts ? self->BytesWaiting() : 0;
                        if (!PQconsumeInput(self->connection_)) return self->Break();
+                       if (counts) {
+                         const size_t left = self->BytesWaiting();
+                         self->listener_->OnBytes(waiting - std::min(waiting, left));
+                       }
                        self->Receive();
                        if (!self->broken_) self->WaitReadable();
                      });
+}
+
+size_t Connection::BytesWaiting() {
+  int count = 0;
+  return ioctl(PQsocket(connection_), FIONREAD, &count) == 0 ? static_cast<size_t>(count) : 0;
 }
 
 void Connection::WaitWritable() {
@@ -269,7 +289,8 @@ void Connection::WaitWritable() {
   socket_.async_wait(asio::posix::descriptor_base::wait_write,
                      [self = shared_from_this()](const std::error_code& error) {
                        self->waiting_writable_ = false;
-                       if (!error && !self->broken_) self->Flush();
+                       if (error || self->broken_) return;
+                       self->transfer_ != nullptr ? self->transfer_->Move() : self->Flush();
                      });
 }
 
@@ -297,9 +318,10 @@ void Connection::ReceiveUnasked() {
 }
 
 void Connection::TakeNotice(void* connection, const PGresult* notice) {
+  const auto self = static_cast<Connection*>(connection);
+  ++self->notices_;
   const std::string severity = Field(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
-  if (severity != "FATAL" && severity != "PANIC") return;
-  static_cast<Connection*>(connection)->farewell_ = ErrorOf(notice);
+  if (severity == "FATAL" || severity == "PANIC") self->farewell_ = ErrorOf(notice);
 }
 
 void Connection::Take(PGresult* result) {

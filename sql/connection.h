@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,9 @@ struct pg_conn;
 struct pg_result;
 
 namespace twi::sql {
+
+class Copying;
+class Transfer;
 
 /// What a connection is opened with.
 struct ConnectionOptions {
@@ -58,6 +62,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     /// The connection is lost; no further call comes. Outstanding statements have no answer. The
     /// error has a state when nothing was outstanding and the server said why it ended.
     virtual void OnBroken(DatabaseError error) = 0;
+    /// Whether it wants to know how many bytes come; asked each time when some do.
+    virtual bool CountsBytes() const { return false; }
+    virtual void OnBytes(size_t) {}
   };
 
   /// Connects and configures, blocking for at most twice the connect timeout: for worker threads.
@@ -76,11 +83,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Leave(std::function<void()> gone);
 
   /// Queues one execution; prepares the statement before its first. One without a name is prepared
-  /// each time, and may go when its answer is there.
+  /// each time, but for several times in a row before a Sync, and may go when its answer is there.
   ///
   /// A statement whose preparation turns out to be lost, or made for rows of another type, fails
   /// with a `stale` error and is prepared anew when it is sent the next time.
   void Send(const Statement& statement, const Parameters& parameters);
+  /// Queues the description of a statement; prepares it before.
+  void Describe(const Statement& statement);
   /// Has the answers to what was sent come before the end of its transaction, and not with it.
   void RequestAnswers();
   /// Ends a transaction of statements: they commit together or not at all.
@@ -90,6 +99,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Reset();
   /// Puts what was queued on the wire.
   void Flush();
+  /// Runs a COPY by itself. Its end is told as that of a statement and its Sync are, without rows.
+  /// REQUIRES: nothing is queued or outstanding.
+  void Begin(std::shared_ptr<Copying> copying);
+  /// The COPY that runs, or null.
+  Transfer* transfer() const { return transfer_.get(); }
 
   /// Gives a function that cancels whatever the connection runs when it is called, by any thread:
   /// it blocks until the server has taken the cancel, and stays usable when the connection is gone.
@@ -104,6 +118,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool worn() const { return std::chrono::steady_clock::now() >= worn_at_; }
 
  private:
+  friend class Transfer;
+
   enum class Expected { kPrepare, kExecution, kSync };
   struct Answer {
     Expected expected;
@@ -114,15 +130,22 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void WaitReadable();
   void WaitWritable();
+  size_t BytesWaiting();
   void Receive();
   /// Takes what the server says unasked. Its last words are kept.
   void ReceiveUnasked();
   static void TakeNotice(void* connection, const pg_result* notice);
+  static DatabaseError ErrorOf(const pg_result* result);
+  /// Where the server was, in its language: it quotes values.
+  static std::string ContextOf(const pg_result* result);
   /// The name that the connection has the statement prepared under, or will have.
   std::string NameOf(const Statement& statement, int generation) const;
   void Forget(const Statement& statement, const DatabaseError& error);
+  /// Queues the preparation of a statement that is not prepared yet; gives its name.
+  std::string Prepare(const Statement& statement);
   /// Handles one result of the answer that is due.
   void Take(pg_result* result);
+  void EndCopy(const std::optional<DatabaseError>& error);
   void Break();
   void PostBreak();
 
@@ -134,6 +157,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// not used again, as the server may still have it.
   absl::flat_hash_map<const Statement*, int> prepared_;
   int generation_ = 0;
+  /// What was prepared without a name since the last Sync, at last.
+  const Statement* unnamed_ = nullptr;
   /// Makes the session what `options` say.
   const Statement settings_;
   const std::chrono::steady_clock::time_point worn_at_;
@@ -146,6 +171,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// What a Sync that is due will report.
   DatabaseError sync_error_;
   bool sync_failed_ = false;
+  std::unique_ptr<Transfer> transfer_;
+  int64_t notices_ = 0;
+  bool reading_ = false;
   bool waiting_writable_ = false;
   bool broken_ = false;
 };

@@ -7,12 +7,14 @@
 namespace twi::sql {
 namespace {
 
+// Temporary tables of others go while they are read, as those of another server that starts.
 constexpr char kColumns[] = R"sql(
 select n.nspname, c.relname, pg_table_is_visible(c.oid), a.attname, a.attnotnull
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname not in ('pg_catalog', 'pg_toast')
+  and not pg_is_other_temp_schema(n.oid)
 order by c.oid, a.attnum
 )sql";
 
@@ -27,6 +29,7 @@ join pg_namespace n on n.oid = c.relnamespace,
 generate_series(1, i.indnkeyatts) k
 where i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null
   and not (c.relkind = 'r' and c.relhassubclass) and n.nspname not in ('pg_catalog', 'pg_toast')
+  and not pg_is_other_temp_schema(n.oid)
 order by i.indexrelid, k
 )sql";
 

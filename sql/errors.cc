@@ -1,6 +1,7 @@
 #include "sql/errors.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/numbers.h"
@@ -87,6 +88,23 @@ constexpr Rule kRules[] = {
     {"", StatusCode::kInternal, "INTERNAL", Retry::kNever, "the database failed"},
 };
 
+// What the caller of a text of his own is told instead, in the database's words: these states are
+// about the text, and speak of names and syntax, not of what rows hold.
+constexpr Rule kRawRules[] = {
+    // As many parameters as placeholders.
+    {"08P01", StatusCode::kInvalidArgument, "VALUE_INVALID", Retry::kNever, ""},
+    {"42501", StatusCode::kPermissionDenied, "PERMISSION_DENIED", Retry::kNever, ""},
+    {"42", StatusCode::kInvalidArgument, "SQL_INVALID", Retry::kNever, ""},
+    {"0A000", StatusCode::kInvalidArgument, "SQL_INVALID", Retry::kNever, ""},
+    {"25001", StatusCode::kInvalidArgument, "SQL_INVALID", Retry::kNever, ""},
+    {"25006", StatusCode::kFailedPrecondition, "READ_ONLY", Retry::kNever, ""},
+    {"25P02", StatusCode::kFailedPrecondition, "TRANSACTION_FAILED", Retry::kNever, ""},
+    {"26", StatusCode::kInvalidArgument, "SQL_INVALID", Retry::kNever, ""},
+    {"3B001", StatusCode::kInvalidArgument, "SQL_INVALID", Retry::kNever, ""},
+    {"3F000", StatusCode::kInvalidArgument, "SQL_INVALID", Retry::kNever, ""},
+    {"P0001", StatusCode::kFailedPrecondition, "CONSTRAINT_VIOLATED", Retry::kNever, ""},
+};
+
 // No state at all.
 constexpr Rule kBroken = {"", StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", Retry::kNever,
                           "the connection to the database broke"};
@@ -126,18 +144,32 @@ absl::Status ShuttingDown() {
   return Error(StatusCode::kUnavailable, "SHUTTING_DOWN", "the server is shutting down");
 }
 
+absl::Status OutcomeUnknown() {
+  return Error(StatusCode::kUnknown, "OUTCOME_UNKNOWN",
+               "the connection to the database broke after the write was sent; it may have been "
+               "done");
+}
+
 absl::Status TooManyWait(std::chrono::nanoseconds wait) {
   absl::Status status = Error(StatusCode::kResourceExhausted, "OVERLOADED",
                               "too many calls are waiting for the database");
-  const auto delay =
-      std::clamp(std::chrono::ceil<std::chrono::milliseconds>(wait), kLeastDelay, kMostDelay);
-  status.SetPayload(ToAbsl(kRetryDelayUrl), absl::Cord(absl::StrCat(delay.count())));
+  SetRetryDelay(&status, std::clamp(std::chrono::ceil<std::chrono::milliseconds>(wait), kLeastDelay,
+                                    kMostDelay));
   return status;
+}
+
+absl::Status ResultTooLarge() {
+  return Error(StatusCode::kResourceExhausted, "RESULT_TOO_LARGE",
+               "the answer is larger than one message may be; StreamFetch gives it in pages");
 }
 
 std::string Reason(const absl::Status& status) {
   auto payload = status.GetPayload(ToAbsl(kReasonUrl));
   return payload ? std::string(*payload) : "";
+}
+
+void SetRetryDelay(absl::Status* status, std::chrono::milliseconds delay) {
+  status->SetPayload(ToAbsl(kRetryDelayUrl), absl::Cord(absl::StrCat(delay.count())));
 }
 
 std::optional<std::chrono::milliseconds> RetryDelay(const absl::Status& status) {
@@ -162,7 +194,24 @@ absl::Status DatabaseError::ToStatus() const {
   std::vector<std::pair<std::string_view, std::string>> facts;
   if (!constraint.empty()) facts.emplace_back("constraint", constraint);
   if (!column.empty()) facts.emplace_back("column", column);
+  if (copy_line) facts.emplace_back("row", absl::StrCat(*copy_line));
   return Error(rule.code, rule.reason, rule.message, facts);
+}
+
+absl::Status DatabaseError::ToStatusOfRaw() const {
+  absl::Status status = ToStatus();
+  const auto* rule = std::ranges::find_if(kRawRules, [&](const Rule& each) {
+    return !sqlstate.empty() && sqlstate.starts_with(each.sqlstate);
+  });
+  if (rule != std::end(kRawRules)) status = Error(rule->code, rule->reason, message);
+  if (!sqlstate.empty()) AddFact(&status, "sqlstate", sqlstate);
+  if (!constraint.empty()) AddFact(&status, "constraint", constraint);
+  if (!table.empty()) AddFact(&status, "table", table);
+  if (!column.empty()) AddFact(&status, "column", column);
+  if (position > 0) AddFact(&status, "position", absl::StrCat(position));
+  if (parameter > 0) AddFact(&status, "parameter", absl::StrCat(parameter));
+  if (copy_line) AddFact(&status, "row", absl::StrCat(*copy_line));
+  return status;
 }
 
 Retry DatabaseError::retry() const { return stale ? Retry::kStatement : RuleOf(sqlstate).retry; }

@@ -18,16 +18,14 @@ bool Execution::Expire() {
 
 void Execution::Fail(const DatabaseError& error) {
   rows = Rows();
-  status = error.ToStatus();
+  status = statement->raw ? error.ToStatusOfRaw() : error.ToStatus();
   sqlstate = error.sqlstate;
   database_message = error.message;
 }
 
 void Execution::FailUnknown(const DatabaseError& error) {
   Fail(error);
-  status = Error(absl::StatusCode::kUnknown, "OUTCOME_UNKNOWN",
-                 "the connection to the database broke after the write was sent; it may have "
-                 "been done");
+  status = OutcomeUnknown();
 }
 
 bool Execution::SurvivesBreak(const DatabaseError& error) {

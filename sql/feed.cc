@@ -3,10 +3,10 @@
 #include <libpq-fe.h>
 #include <poll.h>
 
+#include <array>
 #include <cstdio>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "sql/bell.h"
 #include "sql/primary.h"
@@ -52,11 +52,16 @@ absl::StatusOr<Feed::Result> Feed::Run(PGconn* connection, const std::string& te
   }
 }
 
-void Feed::Wait(std::initializer_list<PGconn*> connections, std::chrono::milliseconds timeout) {
-  std::vector<pollfd> files = {{bell_.file(), POLLIN, 0}};
-  for (PGconn* connection : connections) files.push_back({PQsocket(connection), POLLIN, 0});
-  poll(files.data(), files.size(), static_cast<int>(timeout.count()));
+Feed::Ready Feed::Wait(std::initializer_list<PGconn*> connections,
+                       std::chrono::milliseconds timeout) {
+  std::array<pollfd, 1 + Ready().size()> files{{{bell_.file(), POLLIN, 0}}};
+  size_t count = 1;
+  for (PGconn* connection : connections) files[count++] = {PQsocket(connection), POLLIN, 0};
+  Ready ready;
+  if (poll(files.data(), count, static_cast<int>(timeout.count())) <= 0) return ready.set();
   if (files[0].revents != 0) bell_.Hush();
+  for (size_t i = 1; i < count; ++i) ready[i - 1] = files[i].revents != 0;
+  return ready;
 }
 
 uint64_t Feed::Position(const char* text) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bitset>
 #include <chrono>
 #include <initializer_list>
 #include <memory>
@@ -47,8 +48,10 @@ class Feed {
   static absl::Status Refused(pg_result* result);
   /// Runs a statement to its end, unless it is to stop.
   absl::StatusOr<Result> Run(pg_conn* connection, const std::string& text);
-  /// Waits for any of the connections or the bell.
-  void Wait(std::initializer_list<pg_conn*> connections, std::chrono::milliseconds timeout);
+  /// Waits for any of the connections, at most two, or the bell. Says which may have something, in
+  /// their order: all of them after the timeout, as what libpq holds already makes no socket ready.
+  using Ready = std::bitset<2>;
+  Ready Wait(std::initializer_list<pg_conn*> connections, std::chrono::milliseconds timeout);
   /// Of PostgreSQL's `16/B374D848`.
   static uint64_t Position(const char* text);
 

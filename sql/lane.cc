@@ -16,6 +16,9 @@ std::vector<Execution*> CallersOf(std::span<const Unit> units) {
   return callers;
 }
 
+// A flow takes whole batches when no other one had a call for so long.
+constexpr std::chrono::seconds kLately{1};
+
 /// Into the last unit of its statement, or one of its own.
 void Gather(Execution* execution, std::vector<Unit>* units) {
   if (execution->key) {
@@ -29,37 +32,49 @@ void Gather(Execution* execution, std::vector<Unit>* units) {
 
 }  // namespace
 
-Lane::Lane(Kind kind, BatchLimits limits, asio::io_context& loop, Conduct& conduct,
-           std::function<void(Execution*)> alone, std::function<void(DatabaseError)> lost)
+Lane::Lane(Kind kind, BatchLimits limits, Clock::duration max_wait, asio::io_context& loop,
+           Conduct& conduct, std::function<void(Execution*)> alone,
+           std::function<void(DatabaseError)> lost)
     : kind_(kind),
       limits_(limits),
       loop_(loop),
       conduct_(conduct),
       alone_(std::move(alone)),
-      lost_(std::move(lost)) {}
+      lost_(std::move(lost)),
+      pace_(max_wait),
+      patience_(loop) {}
 
 Lane::~Lane() { Close(); }
 
 bool Lane::Submit(Execution* execution) {
+  size_t before = 0;
+  bool full = false;
+  bool asleep = false;
   {
     std::lock_guard lock(mutex_);
     if (!refusal_.ok()) {
       execution->status = refusal_;
       return false;
     }
-    const bool late =
-        queue_.size() > limits_.callers && pace_.TooLate(queue_.size(), execution->deadline);
-    if (late || queue_.size() >= kQueueLimit) {
-      execution->status = TooManyWait(pace_.Wait(queue_.size()));
-      return false;
+    before = queue_.Before(execution->flow);
+    full = !queue_.HasRoom(execution->flow, kQueueLimit) ||
+           (before > limits_.callers && pace_.TooLate(before, execution->deadline));
+    if (!full) {
+      queue_.Push(execution->flow, execution);
+      // Set and read under the lock, so that a wake-up is neither lost nor sent twice. Who waits
+      // for more callers before the first batch gets fewer of them done (tests/bench/lanes).
+      asleep = std::exchange(asleep_, false);
     }
-    queue_.push_back(execution);
-    // Set and read under the lock, so that a wake-up is neither lost nor sent twice. Who waits for
-    // more callers before the first batch gets fewer of them done (tests/bench/lanes).
-    if (!std::exchange(asleep_, false)) return true;
   }
-  asio::post(loop_, [this] { Start(); });
-  return true;
+  // A flood of those that are refused must not hold the lock for longer than it has to.
+  if (full) {
+    execution->status = TooManyWait(pace_.Wait(before));
+    if (execution->flow != nullptr && pace_.TooLong(before)) {
+      execution->flow->refused.Set(execution->statement, pace_.Wait(before));
+    }
+  }
+  if (asleep) asio::post(loop_, [this] { Start(); });
+  return !full;
 }
 
 int Lane::waiting() const {
@@ -69,6 +84,7 @@ int Lane::waiting() const {
 
 void Lane::Attach(std::shared_ptr<Connection> connection) {
   connection_ = std::move(connection);
+  if (const auto restored = std::exchange(restored_, nullptr)) restored->Replaced();
   {
     std::lock_guard lock(mutex_);
     refusal_ = absl::OkStatus();
@@ -97,6 +113,7 @@ void Lane::Lose(DatabaseError error) {
 }
 
 void Lane::Refuse(const absl::Status& status) {
+  restored_ = nullptr;
   Callers refused;
   for (const Callers& callers : again_)
     refused.insert(refused.end(), callers.begin(), callers.end());
@@ -104,8 +121,8 @@ void Lane::Refuse(const absl::Status& status) {
   {
     std::lock_guard lock(mutex_);
     refusal_ = status;
-    refused.insert(refused.end(), queue_.begin(), queue_.end());
-    queue_.clear();
+    const Callers waited = queue_.RemoveIf([](const Execution*) { return true; });
+    refused.insert(refused.end(), waited.begin(), waited.end());
   }
   for (Execution* execution : refused) {
     execution->status = status;
@@ -114,6 +131,7 @@ void Lane::Refuse(const absl::Status& status) {
 }
 
 void Lane::Close() {
+  Answered(false);
   if (connection_) connection_->Close();
   connection_.reset();
   if (replacement_) std::exchange(replacement_, nullptr)->Close();
@@ -121,6 +139,7 @@ void Lane::Close() {
 }
 
 void Lane::Start() {
+  if (asked_ != nullptr) return;
   if (replacement_ && batch_.empty()) return TakeReplacement();
   if (!connection_ || !batch_.empty()) return;
   batch_ = Next();
@@ -129,11 +148,15 @@ void Lane::Start() {
   position_ = 0;
   failed_.reset();
   sent_at_ = Clock::now();
-  TakeSnapshot(batch_);
+  snapshot_.reset();
+  transaction_.reset();
+  taking_snapshot_ = Wants(batch_, &Execution::wants_snapshot);
+  if (taking_snapshot_) connection_->Send(kTakeSnapshot, {});
   for (Unit& unit : batch_) {
-    for (Execution* member : unit.members()) ++member->attempts;
+    for (Execution* member : unit.members()) member->Sent(sent_at_);
     connection_->Send(*unit.statement(), unit.Bind());
   }
+  if (Wants(batch_, &Execution::wants_transaction)) connection_->Send(kTakeTransaction, {});
   if (kind_ == Kind::kWrite) connection_->RequestAnswers();
   connection_->Sync();
   connection_->Flush();
@@ -144,6 +167,8 @@ Lane::Batch Lane::Next() {
   Callers dropped;
   Callers apart;
   size_t taken = 0;
+  using Verdict = FairQueue<Execution*>::Verdict;
+  const size_t most = Most();
   const auto take = [&](Execution* execution) {
     if (execution->Expire()) return dropped.push_back(execution);
     Gather(execution, &batch);
@@ -159,10 +184,14 @@ Lane::Batch Lane::Next() {
   }
   if (batch.empty()) {
     std::lock_guard lock(mutex_);
-    while (batch.size() < limits_.statements && taken < limits_.callers && !queue_.empty()) {
-      sort(queue_.front());
-      queue_.pop_front();
-    }
+    queue_.Visit([&](Execution* execution) {
+      if (batch.size() == limits_.statements || taken >= most) return Verdict::kStop;
+      if (std::exchange(flow_, execution->flow) != execution->flow) changed_at_ = Clock::now();
+      const size_t before = taken;
+      sort(execution);
+      // Who goes on in a session has his turn there.
+      return taken > before ? Verdict::kTake : Verdict::kDrop;
+    });
     asleep_ = batch.empty();
   }
   for (Execution* execution : apart) alone_(execution);
@@ -170,17 +199,23 @@ Lane::Batch Lane::Next() {
   return batch;
 }
 
-void Lane::TakeSnapshot(const Batch& batch) {
-  snapshot_.reset();
-  taking_snapshot_ = std::ranges::any_of(batch, [](const Unit& unit) {
-    return std::ranges::any_of(unit.members(), &Execution::wants_snapshot);
-  });
-  if (taking_snapshot_) connection_->Send(kTakeSnapshot, {});
+size_t Lane::Most() {
+  const bool alone = Clock::now() - changed_at_ > kLately;
+  return alone ? limits_.callers : size_.Next(limits_.callers);
+}
+
+bool Lane::Wants(const Batch& batch, bool Execution::*what) {
+  return std::ranges::any_of(
+      batch, [what](const Unit& unit) { return std::ranges::any_of(unit.members(), what); });
 }
 
 void Lane::OnRows(Rows rows) {
   if (std::exchange(taking_snapshot_, false)) {
     snapshot_ = Snapshot::Of(rows);
+    return;
+  }
+  if (position_ == batch_.size()) {
+    transaction_ = TransactionOf(rows);
     return;
   }
   batch_[position_].Spread(std::move(rows));
@@ -189,8 +224,8 @@ void Lane::OnRows(Rows rows) {
 
 void Lane::OnError(DatabaseError error) {
   error_ = std::move(error);
-  snapshot_failed_ = std::exchange(taking_snapshot_, false);
-  if (snapshot_failed_) return;
+  own_failed_ = std::exchange(taking_snapshot_, false) || position_ == batch_.size();
+  if (own_failed_) return;
   failed_ = position_;
   Advance();
 }
@@ -202,8 +237,9 @@ void Lane::Advance() {
 }
 
 void Lane::OnSync(const DatabaseError* error) {
+  if (Answered(true)) return Start();
   const Batch batch = std::exchange(batch_, {});
-  if (std::exchange(snapshot_failed_, false)) error = &error_;
+  if (std::exchange(own_failed_, false)) error = &error_;
   const bool ok = !failed_ && error == nullptr;
   Observe(batch, ok);
   Callers answered;
@@ -228,8 +264,10 @@ void Lane::Observe(const Batch& batch, bool ok) {
     execution->solo = callers.size() == 1;
     execution->run_time = time;
     if (execution->wants_snapshot) execution->snapshot = snapshot_;
+    if (ok && execution->wants_transaction) execution->transaction = transaction_;
   }
   pace_.Observe(time / static_cast<int64_t>(callers.size()));
+  size_.Observe(callers.size(), time);
   const Clock::duration own_time = answered_at_ - sent_at_;
   for (const Unit& unit : batch) {
     if (callers.size() == 1) {
@@ -292,6 +330,7 @@ void Lane::RunAgainHalved(const Callers& callers) {
 }
 
 void Lane::OnBroken(DatabaseError error) {
+  Answered(false);
   connection_.reset();
   Callers answered = GiveUp(error);
   Lose(std::move(error));
@@ -300,7 +339,7 @@ void Lane::OnBroken(DatabaseError error) {
 
 Lane::Callers Lane::GiveUp(const DatabaseError& error) {
   taking_snapshot_ = false;
-  snapshot_failed_ = false;
+  own_failed_ = false;
   Callers answered;
   for (Execution* execution : CallersOf(std::exchange(batch_, {}))) {
     if (execution->SurvivesBreak(error)) {

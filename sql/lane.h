@@ -1,6 +1,7 @@
 #pragma once
 
 #include <asio/io_context.hpp>
+#include <asio/steady_timer.hpp>
 #include <atomic>
 #include <deque>
 #include <functional>
@@ -9,11 +10,14 @@
 #include <optional>
 #include <vector>
 
+#include "sql/batch_size.h"
 #include "sql/conduct.h"
 #include "sql/connection.h"
 #include "sql/execution.h"
+#include "sql/fair_queue.h"
 #include "sql/pace.h"
 #include "sql/unit.h"
+#include "sql/validation.h"
 
 namespace twi::sql {
 
@@ -31,9 +35,10 @@ class Lane : private Connection::Listener {
   enum class Kind { kRead, kWrite };
 
   /// `lost` is called when the connection is gone; a new one comes by Attach. `alone` takes over
-  /// what must not share a batch; `conduct` says what that is.
-  Lane(Kind kind, BatchLimits limits, asio::io_context& loop, Conduct& conduct,
-       std::function<void(Execution*)> alone, std::function<void(DatabaseError)> lost);
+  /// what must not share a batch; `conduct` says what that is. Nobody waits longer than `max_wait`.
+  Lane(Kind kind, BatchLimits limits, Clock::duration max_wait, asio::io_context& loop,
+       Conduct& conduct, std::function<void(Execution*)> alone,
+       std::function<void(DatabaseError)> lost);
   ~Lane() override;
 
   /// Takes an execution, from any thread. False when it is refused, because the database is down,
@@ -56,6 +61,8 @@ class Lane : private Connection::Listener {
   void Replace(std::shared_ptr<Connection> connection, Retired retired);
   /// The present connection has reached its lifetime.
   bool worn() const { return connection_ != nullptr && connection_->worn(); }
+  /// Asks the connection for an answer if the lane is free; one without an answer is lost.
+  void Ask(const std::shared_ptr<Validating>& validating);
   /// Answers everything that waits with `status`, and whatever is submitted until the next Attach.
   void Refuse(const absl::Status& status);
   /// Closes the connection; its batch is answered, or waits with the rest for Attach or Refuse.
@@ -71,6 +78,8 @@ class Lane : private Connection::Listener {
   void OnSync(const DatabaseError* error) override;
   void OnBroken(DatabaseError error) override;
 
+  /// What was asked of the connection has an answer, or will have none; false when nothing was.
+  bool Answered(bool alive);
   /// Sends the next batch, if the lane is free and anything waits.
   void Start();
   /// Without a connection it goes over to the replacement or asks for another.
@@ -78,8 +87,10 @@ class Lane : private Connection::Listener {
   void TakeReplacement();
   /// The next batch: one that runs again, or what has gathered.
   Batch Next();
-  /// Sends what tells the snapshot, when a member wants it.
-  void TakeSnapshot(const Batch& batch);
+  /// How many callers that takes at most.
+  size_t Most();
+  /// Whether a member wants what the flag says.
+  static bool Wants(const Batch& batch, bool Execution::*what);
   /// One more answer of the batch has come.
   void Advance();
   /// What the members of a batch that went through tell of their conduct and of the lane's pace.
@@ -108,13 +119,17 @@ class Lane : private Connection::Listener {
 
   mutable std::mutex mutex_;
   /// What waits. Guarded by mutex_.
-  std::deque<Execution*> queue_;
+  FairQueue<Execution*> queue_;
   /// The loop has nothing to do for this lane and must be woken. Guarded by mutex_.
   bool asleep_ = true;
   /// Why submissions are refused. Guarded by mutex_.
   absl::Status refusal_;
   /// Of its callers.
   Pace pace_;
+  BatchSize size_;
+  /// Who was last in a batch, and when another one was before him.
+  const Flow* flow_ = nullptr;
+  Clock::time_point changed_at_;
 
   /// Batches that failed as a whole and run again in parts, before anything new.
   std::deque<Callers> again_;
@@ -131,9 +146,17 @@ class Lane : private Connection::Listener {
   DatabaseError error_;
   /// The answer due next is the snapshot that members of the batch want.
   bool taking_snapshot_ = false;
-  bool snapshot_failed_ = false;
+  /// A statement failed that is nobody's: one that tells the snapshot or the transaction.
+  bool own_failed_ = false;
   /// What all of the batch could see at least.
   std::optional<Snapshot> snapshot_;
+  /// What is committed with the batch.
+  std::optional<uint64_t> transaction_;
+  /// Who asked for an answer that is to come, and for how long it is waited for.
+  std::shared_ptr<Validating> asked_;
+  asio::steady_timer patience_;
+  /// Whose dead connection the next one replaces.
+  std::shared_ptr<Validating> restored_;
 };
 
 }  // namespace twi::sql

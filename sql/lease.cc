@@ -53,7 +53,9 @@ void Lender::Answer(Execution* execution, const Session::Ending& ending) const {
                              ? !statement->read_only
                              : statement == &kCommit && ending.began == Session::Transaction::kOpen;
     execution->Fail(error);
-    if (ending.cancelled && error.sqlstate == "57014") {
+    if (ending.too_large && error.sqlstate == "57014") {
+      execution->status = ResultTooLarge();
+    } else if (ending.cancelled && error.sqlstate == "57014") {
       execution->Expire();
     } else if (ending.broken && ending.sent && decides) {
       execution->FailUnknown(error);
@@ -72,7 +74,7 @@ void Lender::TakeBack(Lent* lent) {
   if (session == nullptr) return;
   const auto place = Find(session.get());
   place->lent.reset();
-  if (session->transaction() != Session::Transaction::kNone) {
+  if (session->copying() != nullptr || session->transaction() != Session::Transaction::kNone) {
     Close(place, &Numbers::closed_reset);
     return Serve();
   }

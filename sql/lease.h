@@ -17,7 +17,8 @@ struct Lent;
 /// pool has stopped or is gone.
 ///
 /// Given back outside a transaction, the session is reset before the next caller has it; inside
-/// one it is closed, which rolls the transaction back. REQUIRES: nothing runs in it then.
+/// one or inside a COPY (sql/copy.h) it is closed, which rolls that back. REQUIRES: no statement
+/// runs in it then.
 class Lease {
  public:
   /// Holds none.
@@ -60,6 +61,8 @@ class Lease {
   bool Submit(Execution* execution);
 
  private:
+  friend class Copy;
+
   std::shared_ptr<Lent> lent_;
 };
 
@@ -70,6 +73,8 @@ struct Loan {
   Clock::time_point deadline = Clock::time_point::max();
   /// Set by any thread when nobody waits any more.
   const std::atomic<bool>* cancelled = nullptr;
+  /// With whose others it takes turns; null where access is not controlled.
+  const Flow* flow = nullptr;
   /// Called once, on the pool's thread, when `status` is there, and if that is OK, `lease`.
   std::function<void()> done;
 

@@ -10,28 +10,15 @@ namespace {
 // How soon it is noticed that one who waits gives up.
 constexpr std::chrono::milliseconds kLook{20};
 
+/// The mean of the last, of which there may be none, with one more.
+Clock::duration Mean(Clock::duration before, Clock::duration held) {
+  constexpr int kShare = 8;
+  const bool first = before == Clock::duration::zero();
+  const Clock::duration after = first ? held : before + (held - before) / kShare;
+  return std::max<Clock::duration>(after, std::chrono::microseconds(1));
+}
+
 }  // namespace
-
-Lender::Kind Lender::Waiter::kind() const {
-  return execution != nullptr && execution->statement->read_only ? kRead : kWrite;
-}
-
-bool Lender::Waiter::Expire() const {
-  if (execution != nullptr) return execution->Expire();
-  loan->status = Awaited(loan->deadline, loan->cancelled);
-  return !loan->status.ok();
-}
-
-Clock::time_point Lender::Waiter::deadline() const {
-  return execution != nullptr ? execution->deadline : loan->deadline;
-}
-
-void Lender::Waiter::Answer(const absl::Status& status) const {
-  (execution != nullptr ? execution->status : loan->status) = status;
-  Done();
-}
-
-void Lender::Waiter::Done() const { execution != nullptr ? execution->done() : loan->done(); }
 
 Lender::Lender(const Options& options, asio::io_context& loop, asio::thread_pool& workers,
                Conduct& conduct, Connector& connector, std::function<void()> changed)
@@ -41,6 +28,7 @@ Lender::Lender(const Options& options, asio::io_context& loop, asio::thread_pool
       conduct_(conduct),
       connector_(connector),
       changed_(std::move(changed)),
+      pace_(options.max_wait),
       pause_(loop),
       look_(loop),
       tend_(loop) {}
@@ -57,41 +45,60 @@ void Lender::Run(Execution* execution) { Enqueue({.execution = execution}); }
 bool Lender::Submit(Loan* loan) {
   {
     std::lock_guard lock(mutex_);
-    const bool full = numbers_.waiting + arriving_ >= static_cast<int>(kQueueLimit);
+    const auto waiting = static_cast<size_t>(numbers_.waiting);
+    const bool full =
+        waiting >= kQueueLimit || !arriving_.HasRoom(loan->flow, kQueueLimit - waiting);
     loan->status = refusal_.ok() && full ? TooManyWait(pace_.Wait(kQueueLimit)) : refusal_;
     if (!loan->status.ok()) return false;
-    ++arriving_;
+    arriving_.Push(loan->flow, loan);
   }
-  asio::post(loop_, [this, loan] {
+  asio::post(loop_, [this] {
+    Waiter waiter;
     {
       std::lock_guard lock(mutex_);
-      --arriving_;
+      waiter.loan = arriving_.Pop();
     }
-    Enqueue({.loan = loan});
+    Enqueue(waiter);
   });
   return true;
 }
 
 void Lender::Enqueue(const Waiter& waiter) {
   if (waiter.Expire()) return waiter.Done();
-  absl::Status refusal = Refusal(waiter.kind());
-  if (refusal.ok() && TooMany(waiter.deadline())) refusal = TooManyWait(pace_.Wait(queue_.size()));
+  const Flow* const flow = waiter.flow();
+  const std::chrono::duration<double> cost = Expected(flow);
+  const size_t before = queue_.Before(flow, cost / held_);
+  const bool late =
+      before > static_cast<size_t>(options_.most) && pace_.TooLate(before, waiter.deadline());
+  absl::Status refusal = Refusal(KindOf(waiter));
+  if (refusal.ok() && (late || !queue_.HasRoom(flow, kQueueLimit))) {
+    refusal = TooManyWait(pace_.Wait(before));
+    if (flow != nullptr && waiter.execution != nullptr && pace_.TooLong(before)) {
+      flow->refused.Set(waiter.execution->statement, pace_.Wait(before));
+    }
+  }
   if (!refusal.ok()) return waiter.Answer(refusal);
   if (queue_.empty()) given_at_ = Clock::now();
-  queue_.push_back(waiter);
+  queue_.Push(flow, waiter, cost.count());
   Serve();
   Look();
 }
 
-bool Lender::TooMany(Clock::time_point deadline) const {
-  const size_t before = queue_.size();
-  return before >= kQueueLimit ||
-         (before > static_cast<size_t>(options_.most) && pace_.TooLate(before, deadline));
+Clock::duration Lender::Expected(const Flow* flow) const {
+  const Clock::duration held = Known(flow).held.load(std::memory_order_relaxed);
+  return held == Clock::duration::zero() ? held_ : held;
+}
+
+void Lender::Observe(const Flow* flow, Clock::duration held) {
+  const Flow& known = Known(flow);
+  known.held.store(Mean(known.held.load(std::memory_order_relaxed), held),
+                   std::memory_order_relaxed);
+  held_ = Mean(held_, held);
 }
 
 absl::Status Lender::Refusal(Kind kind) const {
   if (!stopped_.ok()) return stopped_;
-  return down_ && held_[kind] == 0 ? DatabaseUnavailable() : absl::OkStatus();
+  return down_ && sessions_[kind] == 0 ? DatabaseUnavailable() : absl::OkStatus();
 }
 
 void Lender::Serve() {
@@ -99,23 +106,23 @@ void Lender::Serve() {
   std::array<int, 2> coming = opening_;
   int leaving = leaving_;
   std::vector<Waiter> answered;
-  for (auto next = queue_.begin(); next != queue_.end();) {
-    const Waiter waiter = *next;
-    const Kind kind = waiter.kind();
-    const auto free = FindFree(kind);
-    const bool expired = waiter.Expire();
-    if (expired || free != places_.end()) {
-      next = queue_.erase(next);
-      if (!expired) Give(free, waiter);
-      if (expired || waiter.loan != nullptr) answered.push_back(waiter);
-      continue;
+  using Verdict = FairQueue<Waiter>::Verdict;
+  queue_.Visit([&](const Waiter& waiter) {
+    if (waiter.Expire()) {
+      answered.push_back(waiter);
+      return Verdict::kDrop;
     }
-    ++next;
+    const Kind kind = KindOf(waiter);
+    if (const auto free = FindFree(kind); free != places_.end()) {
+      Give(free, waiter);
+      if (waiter.loan != nullptr) answered.push_back(waiter);
+      return Verdict::kTake;
+    }
     // It has to wait: for a connection that is under way, or for room to open one.
     if (coming[kind] > 0) {
       --coming[kind];
     } else if (pausing_) {
-      continue;
+      return Verdict::kKeep;
     } else if (!Full()) {
       Open(kind);
     } else if (leaving > 0) {
@@ -125,9 +132,10 @@ void Lender::Serve() {
       Close(other, &Numbers::closed_room);
     } else {
       // No session is free, so those behind it can only wait, too.
-      break;
+      return Verdict::kStop;
     }
-  }
+    return Verdict::kKeep;
+  });
   Keep();
   Count();
   for (const Waiter& waiter : answered) waiter.Done();
@@ -136,6 +144,8 @@ void Lender::Serve() {
 void Lender::Give(Places::iterator place, const Waiter& waiter) {
   const auto now = Clock::now();
   pace_.Observe(now - std::exchange(given_at_, now));
+  place->flow = waiter.flow();
+  place->given_at = now;
   if (waiter.loan == nullptr) {
     SetState(place, State::kBusy);
     place->session->Run(waiter.execution,
@@ -168,38 +178,52 @@ bool Lender::Full() const {
 }
 
 void Lender::Keep() {
-  const auto count = [this](Kind kind) { return held_[kind] + opening_[kind]; };
+  const auto count = [this](Kind kind) { return sessions_[kind] + opening_[kind]; };
   while (!pausing_ && !Full() && count(kRead) + count(kWrite) < options_.least) {
     Open(count(kRead) < count(kWrite) ? kRead : kWrite);
   }
 }
 
-void Lender::Open(Kind kind) {
+void Lender::Open(Kind kind, std::shared_ptr<Validating> validating) {
   ++opening_[kind];
   ConnectionOptions options = options_.connection;
   options.read_only = kind == kRead;
-  connector_.Open(options, [this, kind](absl::StatusOr<std::shared_ptr<Connection>> connection) {
-    Opened(kind, std::move(connection));
+  connector_.Open(options, [this, kind, begun = Clock::now(), validating = std::move(validating)](
+                               absl::StatusOr<std::shared_ptr<Connection>> connection) {
+    if (validating != nullptr && connection.ok()) validating->Replaced();
+    Opened(kind, begun, std::move(connection));
   });
 }
 
-void Lender::Opened(Kind kind, absl::StatusOr<std::shared_ptr<Connection>> connection) {
+void Lender::Reached() {
+  reached_at_ = Clock::now();
+  down_ = false;
+  backoff_.Reset();
+  pause_.cancel();
+  Count();
+}
+
+void Lender::Opened(Kind kind, Clock::time_point begun,
+                    absl::StatusOr<std::shared_ptr<Connection>> connection) {
   --opening_[kind];
   if (!stopped_.ok()) {
     if (connection.ok()) (*connection)->Close();
     return;
   }
-  down_ = !connection.ok();
-  if (down_) {
+  if (!connection.ok()) {
+    // One that began before another was opened says nothing of how it is now.
+    down_ = begun > reached_at_;
     Pause();
     Drop();
     return Serve();
   }
+  reached_at_ = Clock::now();
+  down_ = false;
   backoff_.Reset();
   Session::Owner* const owner = this;
   places_.emplace_front(std::make_shared<Session>(*std::move(connection), loop_, workers_, owner),
                         kind);
-  ++held_[kind];
+  ++sessions_[kind];
   Free(places_.begin());
   changed_();
 }
@@ -207,9 +231,10 @@ void Lender::Opened(Kind kind, absl::StatusOr<std::shared_ptr<Connection>> conne
 void Lender::Pause() {
   if (std::exchange(pausing_, true)) return;
   pause_.expires_after(backoff_.Next());
-  pause_.async_wait([this](const std::error_code& error) {
+  // Cut short, it is over, too.
+  pause_.async_wait([this](const std::error_code&) {
     pausing_ = false;
-    if (!error) Serve();
+    Serve();
   });
 }
 
@@ -253,8 +278,11 @@ void Lender::OnLost(Session* session, const DatabaseError& error) {
     place->lent->loss = error;
     place->lent->session.reset();
   }
+  const Kind kind = place->kind;
+  const std::shared_ptr<Validating> validating = place->validating;
   Erase(place);
   if (!stopped_.ok()) return;
+  if (validating != nullptr) Open(kind, validating);
   {
     std::lock_guard lock(mutex_);
     ++numbers_.broken;
@@ -290,12 +318,15 @@ void Lender::Close(Places::iterator place, int64_t Numbers::*reason) {
 
 void Lender::Erase(Places::iterator place) {
   SetState(place, State::kFree);
-  --held_[place->kind];
+  --sessions_[place->kind];
   places_.erase(place);
   Count();
 }
 
 void Lender::SetState(Places::iterator place, State state) {
+  if (place->state != State::kFree && place->given_at) {
+    Observe(place->flow, Clock::now() - *std::exchange(place->given_at, std::nullopt));
+  }
   std::lock_guard lock(mutex_);
   numbers_.busy += (state != State::kFree) - (place->state != State::kFree);
   place->state = state;
@@ -307,11 +338,7 @@ void Lender::Look() {
   look_.async_wait([this](const std::error_code& error) {
     looking_ = false;
     if (error) return;
-    std::list<Waiter> expired;
-    for (auto next = queue_.begin(); next != queue_.end();) {
-      const auto waiter = next++;
-      if (waiter->Expire()) expired.splice(expired.end(), queue_, waiter);
-    }
+    const auto expired = queue_.RemoveIf([](const Waiter& waiter) { return waiter.Expire(); });
     Count();
     for (const Waiter& waiter : expired) waiter.Done();
     Look();
@@ -341,13 +368,10 @@ void Lender::Tend() {
 }
 
 void Lender::Drop() {
-  std::list<Waiter> dropped;
-  for (auto next = queue_.begin(); next != queue_.end();) {
-    const auto waiter = next++;
-    if (!Refusal(waiter->kind()).ok()) dropped.splice(dropped.end(), queue_, waiter);
-  }
+  const auto dropped =
+      queue_.RemoveIf([this](const Waiter& waiter) { return !Refusal(KindOf(waiter)).ok(); });
   Count();
-  for (const Waiter& waiter : dropped) waiter.Answer(Refusal(waiter.kind()));
+  for (const Waiter& waiter : dropped) waiter.Answer(Refusal(KindOf(waiter)));
 }
 
 void Lender::Count() {

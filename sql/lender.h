@@ -9,19 +9,26 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "sql/conduct.h"
 #include "sql/connector.h"
+#include "sql/fair_queue.h"
+#include "sql/flow.h"
 #include "sql/lease.h"
 #include "sql/pace.h"
 #include "sql/session.h"
+#include "sql/validation.h"
+#include "sql/waiter.h"
 
 namespace twi::sql {
 
 /// Lends sessions: to callers, for as long as they want, and to what must not hold up a lane, for
-/// one statement. Who comes first is served first.
+/// one statement. Who waits is served in fair order, whatever he wants: the time for which sessions
+/// are held is shared between flows by their weights. For how long a flow is going to hold one is
+/// known from those it had lately.
 ///
 /// There are read-only sessions, for reads that run alone, and read-write ones for all else. They
 /// share one limit: where it is reached, a free one of the other kind is closed to make room.
@@ -36,6 +43,8 @@ class Lender : private Session::Owner {
     int most = 16;  ///< Connections at most, those included that are about to end.
     int least = 3;  ///< Connections that are kept.
     Clock::duration idle = std::chrono::seconds(300);
+    /// Longer nobody waits for a session.
+    Clock::duration max_wait = Clock::duration::max();
   };
 
   /// `workers` run what blocks: cancels. `changed` is called when a session has come or gone.
@@ -45,11 +54,15 @@ class Lender : private Session::Owner {
 
   /// Opens the sessions that are always kept.
   void Start();
+  /// A connection beside its own was opened: the database is there.
+  void Reached();
   /// Runs it by itself as soon as there is a session.
   void Run(Execution* execution);
   /// Takes a wish for a session, from any thread. False when it is refused, because the database is
   /// down or too many wait: its status says why, and `done` is not called.
   bool Submit(Loan* loan);
+  /// Asks all free sessions for an answer; others take the place of those without one.
+  void Validate(const std::shared_ptr<Validating>& validating);
   /// Closes the sessions for good and answers everything that waits, runs or comes with `status`;
   /// the outcome of a write or commit that ran is unknown.
   void Stop(const absl::Status& status);
@@ -68,6 +81,7 @@ class Lender : private Session::Owner {
   Numbers numbers() const;
 
  private:
+  friend class Copy;
   friend class Lease;
   friend struct Lent;
 
@@ -81,37 +95,36 @@ class Lender : private Session::Owner {
     const Kind kind;
     State state = State::kFree;
     Clock::time_point free_since;
+    /// Who has it, and since when: while somebody does.
+    const Flow* flow = nullptr;
+    std::optional<Clock::time_point> given_at;
     std::shared_ptr<Lent> lent;
+    /// Who has asked it for an answer.
+    std::shared_ptr<Validating> validating;
   };
   using Places = std::list<Place>;
-
-  /// One that waits: the one or the other.
-  struct Waiter {
-    Execution* execution = nullptr;
-    Loan* loan = nullptr;
-
-    Kind kind() const;
-    /// True, with its status set, when it is abandoned or its deadline has passed.
-    bool Expire() const;
-    Clock::time_point deadline() const;
-    void Answer(const absl::Status& status) const;
-    void Done() const;
-  };
 
   void OnReady(Session* session) override;
   void OnLost(Session* session, const DatabaseError& error) override;
 
+  static Kind KindOf(const Waiter& waiter) { return waiter.read_only() ? kRead : kWrite; }
+
   void Enqueue(const Waiter& waiter);
-  /// Nobody can wait behind all that do.
-  bool TooMany(Clock::time_point deadline) const;
+  const Flow& Known(const Flow* flow) const { return flow == nullptr ? everybody_ : *flow; }
+  /// For how long the flow is going to hold a session, as far as is known.
+  Clock::duration Expected(const Flow* flow) const;
+  /// A flow has held one for so long.
+  void Observe(const Flow* flow, Clock::duration held);
   /// Gives free sessions to those who wait, and opens more where there are too few.
   void Serve();
   void Give(Places::iterator place, const Waiter& waiter);
   Places::iterator FindFree(Kind kind);
   /// Opens what is missing to the number that is always kept.
   void Keep();
-  void Open(Kind kind);
-  void Opened(Kind kind, absl::StatusOr<std::shared_ptr<Connection>> connection);
+  /// `validating`: in place of one that it found dead.
+  void Open(Kind kind, std::shared_ptr<Validating> validating = nullptr);
+  void Opened(Kind kind, Clock::time_point begun,
+              absl::StatusOr<std::shared_ptr<Connection>> connection);
   void Pause();
   bool Full() const;
   /// Why those who want a session of that kind are refused at once; OK when they may wait.
@@ -120,8 +133,14 @@ class Lender : private Session::Owner {
   /// What came of a statement that ran alone: an answer, or another run.
   void Settle(Places::iterator place, Execution* execution, const Session::Ending& ending);
 
+  void Ask(Places::iterator place, const std::shared_ptr<Validating>& validating);
+
   void RunLent(Lent* lent, Execution* execution);
   void Answer(Execution* execution, const Session::Ending& ending) const;
+  void RunLent(Lent* lent, const std::shared_ptr<Copying>& copying);
+  CopyOutcome OutcomeOf(const Copying& copying, const Session::Ending& ending) const;
+  /// Closes a session whose COPY nobody is going to end.
+  void Drop(Lent* lent, const Copying* copying);
   void TakeBack(Lent* lent);
 
   void Free(Places::iterator place);
@@ -147,19 +166,23 @@ class Lender : private Session::Owner {
 
   /// Those free for the shortest time first.
   Places places_;
-  /// In the order they came.
-  std::list<Waiter> queue_;
+  FairQueue<Waiter> queue_;
   /// Of those who waited.
   Pace pace_;
+  /// For what is known of null.
+  const Flow everybody_;
+  /// For how long sessions were held lately, whoever had them.
+  Clock::duration held_ = std::chrono::milliseconds(1);
   /// When the last of them got a session, or the first of them came.
   Clock::time_point given_at_;
   // By kind:
-  std::array<int, 2> held_{};
+  std::array<int, 2> sessions_{};
   std::array<int, 2> opening_{};
   /// Closed by us, and not known to be gone on the other side.
   int leaving_ = 0;
   /// The last connect failed.
   bool down_ = false;
+  Clock::time_point reached_at_ = Clock::time_point::min();
   Backoff backoff_;
   asio::steady_timer pause_;
   bool pausing_ = false;
@@ -174,7 +197,7 @@ class Lender : private Session::Owner {
   Numbers numbers_;
   absl::Status refusal_;
   /// Loans on their way to the loop's thread.
-  int arriving_ = 0;
+  FairQueue<Loan*> arriving_;
 };
 
 /// A session that is lent, as both sides see it.

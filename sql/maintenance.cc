@@ -53,6 +53,20 @@ std::string Megabytes(int64_t bytes) {
   return absl::StrFormat("%.1f MB", static_cast<double>(bytes) / 1e6);
 }
 
+/// Makes an index anew beside readers and writers. When that fails nothing half made is left.
+void Reindex(Workshop& workshop, const std::string& index) {
+  try {
+    workshop.Run("reindex index concurrently " + workshop.Quoted(index));
+  } catch (const pqxx::sql_error&) {
+    for (const std::string& left : InvalidIndexes(workshop)) {
+      if (left.starts_with(index + "_cc")) {
+        workshop.Run("drop index concurrently if exists " + workshop.Quoted(left));
+      }
+    }
+    throw;
+  }
+}
+
 }  // namespace
 
 Workshop::Result RefreshView(Workshop& workshop, const std::string& view) {
@@ -66,53 +80,59 @@ Workshop::Result RefreshView(Workshop& workshop, const std::string& view) {
   }
   workshop.Run(absl::StrCat("refresh materialized view ",
                             found[0][0].as<bool>() ? "concurrently " : "", name));
-  return {StepOutcome::kRefreshed, ""};
+  return {StepOutcome::kRefreshed, "", found[0][0].as<bool>()};
 }
 
 std::vector<std::string> InvalidIndexes(Workshop& workshop) { return Names(workshop, kInvalid); }
 
-Workshop::Result Mend(Workshop& workshop, const std::string& index) {
+Workshop::Result Mend(Workshop& workshop, const std::string& index, bool dry) {
   bool for_another = false;
   {
     pqxx::nontransaction session(workshop.connection());
     for_another = session.exec_params(kIsForAnother, index)[0][0].as<bool>();
   }
   if (for_another) {
-    workshop.Run("drop index concurrently if exists " + workshop.Quoted(index));
+    if (!dry) workshop.Run("drop index concurrently if exists " + workshop.Quoted(index));
     return {StepOutcome::kDropped, "an interrupted run had left it"};
   }
-  workshop.Run("reindex index concurrently " + workshop.Quoted(index));
+  if (!dry) Reindex(workshop, index);
   return {StepOutcome::kRebuilt, "an interrupted run had left it invalid"};
 }
 
 std::vector<std::string> StaleTables(Workshop& workshop) { return Names(workshop, kStale); }
 
-Workshop::Result Analyze(Workshop& workshop, const std::string& table) {
-  workshop.Run("analyze " + workshop.Quoted(table));
+Workshop::Result Analyze(Workshop& workshop, const std::string& table, bool dry) {
+  if (!dry) workshop.Run("analyze " + workshop.Quoted(table));
   return {StepOutcome::kAnalyzed, ""};
 }
 
-std::vector<BloatedIndex> BloatedIndexes(Workshop& workshop, const Optimization& function) {
+std::vector<IndexSize> IndexSizes(Workshop& workshop, const Optimization& function) {
   pqxx::work work(workshop.connection());
   workshop.Try(work, function);
   // It looks at the schema that comes first.
   work.exec("set local search_path = " + work.quote_name(workshop.schema()));
-  std::vector<BloatedIndex> indexes;
-  for (const pqxx::row& row : work.exec(
-           absl::StrCat("select c.relname, b.bytes from ", Workshop::kBench, ".", kBloatFunction,
-                        "() b join pg_class c on c.oid = b.index where b.bloated"
-                        " order by b.bytes desc"))) {
-    indexes.push_back({row[0].as<std::string>(), row[1].as<int64_t>()});
+  std::vector<IndexSize> indexes;
+  for (const pqxx::row& row :
+       work.exec(absl::StrCat("select c.relname, b.bytes, b.expected_bytes, b.bloated from ",
+                              Workshop::kBench, ".", kBloatFunction,
+                              "() b join pg_class c on c.oid = b.index"
+                              " order by b.bytes desc, c.relname"))) {
+    indexes.push_back(
+        {row[0].as<std::string>(), row[1].as<int64_t>(), row[2].as<int64_t>(), row[3].as<bool>()});
   }
   work.abort();
   return indexes;
 }
 
-Workshop::Result Rebuild(Workshop& workshop, const BloatedIndex& index) {
-  const std::string name = workshop.Quoted(index.name);
-  workshop.Run("reindex index concurrently " + name);
+Workshop::Result Rebuild(Workshop& workshop, const IndexSize& index, bool dry) {
+  const std::string was = absl::StrCat(Megabytes(index.bytes), ", about ",
+                                       Megabytes(index.expected_bytes), " if made now");
+  if (!index.bloated) return {StepOutcome::kThere, was};
+  if (dry) return {StepOutcome::kRebuilt, absl::StrCat("bloated: ", was)};
+  Reindex(workshop, index.name);
   return {StepOutcome::kRebuilt,
-          absl::StrCat(Megabytes(index.bytes), ", now ", Megabytes(SizeOf(workshop, name)))};
+          absl::StrCat(Megabytes(index.bytes), ", now ",
+                       Megabytes(SizeOf(workshop, workshop.Quoted(index.name))))};
 }
 
 }  // namespace twi::sql

@@ -273,6 +273,14 @@ absl::StatusOr<std::vector<AppliedMigration>> Migrations::History() const {
   });
 }
 
+absl::StatusOr<std::vector<AppliedMigration>> Migrations::Recorded() const {
+  return Guarded([&]() -> absl::StatusOr<std::vector<AppliedMigration>> {
+    BlockingConnection connection(dsn_);
+    pqxx::nontransaction session(connection);
+    return ReadApplied(session);
+  });
+}
+
 absl::StatusOr<std::vector<RejectedRows>> Migrations::Rejected() const {
   return Guarded([&]() -> absl::StatusOr<std::vector<RejectedRows>> {
     BlockingConnection connection(dsn_);

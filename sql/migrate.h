@@ -97,6 +97,8 @@ class Migrations {
   absl::StatusOr<int> Pending() const;
   /// What the database has, by number.
   absl::StatusOr<std::vector<AppliedMigration>> History() const;
+  /// The same, whatever this program knows of it: also what was changed since or is newer.
+  absl::StatusOr<std::vector<AppliedMigration>> Recorded() const;
 
   /// The rows that the adoption of the database moved to twi_data_rejected.
   absl::StatusOr<std::vector<RejectedRows>> Rejected() const;

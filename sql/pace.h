@@ -9,6 +9,9 @@ namespace twi::sql {
 /// How long one of those in a queue has taken lately. One thread observes, any may ask.
 class Pace {
  public:
+  /// Nobody waits for longer than `most`, whatever his deadline.
+  explicit Pace(Clock::duration most) : most_(most) {}
+
   /// The last one took so long.
   void Observe(Clock::duration each) {
     const Clock::duration mean = mean_.load(std::memory_order_relaxed);
@@ -20,16 +23,21 @@ class Pace {
     return mean_.load(std::memory_order_relaxed) * before;
   }
 
-  /// Whether he would wait beyond his deadline. What would only be dropped when its turn comes is
-  /// refused while there is time to go elsewhere.
+  /// Whether that is too long for anybody.
+  bool TooLong(size_t before) const { return Wait(before) > most_; }
+
+  /// Whether he would wait beyond his deadline, or too long for anybody. What would only be dropped
+  /// when its turn comes is refused while there is time to go elsewhere.
   bool TooLate(size_t before, Clock::time_point deadline) const {
-    return Clock::now() + Wait(before) > deadline;
+    const Clock::duration wait = Wait(before);
+    return wait > most_ || Clock::now() + wait > deadline;
   }
 
  private:
   // Of a new one in the mean, which so follows the last dozen.
   static constexpr int kShare = 8;
 
+  const Clock::duration most_;
   std::atomic<Clock::duration> mean_{Clock::duration::zero()};
 };
 

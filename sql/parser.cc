@@ -86,6 +86,22 @@ absl::StatusOr<std::vector<Token>> Scan(std::string_view text) {
   });
 }
 
+absl::StatusOr<std::vector<std::string_view>> Split(std::string_view text) {
+  const auto parts_of = [text](const PgQuerySplitResult& result) {
+    std::vector<std::string_view> parts;
+    for (int i = 0; i < result.n_stmts; ++i) {
+      parts.push_back(text.substr(static_cast<size_t>(result.stmts[i]->stmt_location),
+                                  static_cast<size_t>(result.stmts[i]->stmt_len)));
+    }
+    return parts;
+  };
+  if (text.size() <= kMaxParsed) {
+    auto parts = Read<pg_query_split_with_parser, pg_query_free_split_result>(text, parts_of);
+    if (parts.ok()) return parts;
+  }
+  return Read<pg_query_split_with_scanner, pg_query_free_split_result>(text, parts_of);
+}
+
 absl::StatusOr<std::string> ParseTree(std::string_view text) {
   if (absl::Status status = CheckLength(text); !status.ok()) return status;
   return Read<pg_query_parse, pg_query_free_parse_result>(

@@ -33,6 +33,10 @@ struct Token {
 
 absl::StatusOr<std::vector<Token>> Scan(std::string_view text);
 
+/// The statements of a text of any length, without the `;` between them, as views into it. Of what
+/// is too long for the parser, or no SQL to it, `begin atomic … end` is split within, too.
+absl::StatusOr<std::vector<std::string_view>> Split(std::string_view text);
+
 /// The parse tree as JSON: `{"stmts": [{"stmt": {"SelectStmt": {…}}}, …]}`.
 absl::StatusOr<std::string> ParseTree(std::string_view text);
 

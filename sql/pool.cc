@@ -39,7 +39,8 @@ Lender::Options LenderOptionsOf(const PoolOptions& options) {
   return {.connection = ConnectionOptionsOf(options),
           .most = most,
           .least = std::clamp(options.min_connections - options.read_lanes - 1, 0, most),
-          .idle = absl::ToChronoNanoseconds(options.idle)};
+          .idle = absl::ToChronoNanoseconds(options.idle),
+          .max_wait = absl::ToChronoNanoseconds(options.max_wait)};
 }
 
 }  // namespace
@@ -110,6 +111,15 @@ class Pool::Core {
     return numbers;
   }
 
+  void Validate(Clock::duration patience, std::function<void(const Validation&)> done) {
+    asio::post(loop_, [this, patience, done = std::move(done)]() mutable {
+      const auto validating = std::make_shared<Validating>(patience, std::move(done));
+      if (stopping_) return;
+      for (const auto& place : lanes_) place->lane->Ask(validating);
+      lender_.Validate(validating);
+    });
+  }
+
   void Stop() {
     if (!thread_.joinable()) return;
     asio::post(loop_, [this] {
@@ -134,7 +144,8 @@ class Pool::Core {
     Place(Core& core, Lane::Kind kind)
         : connection(ConnectionOptionsOf(core.options_)),
           lane(std::make_unique<Lane>(
-              kind, core.options_.batch, core.loop_, core.conduct_,
+              kind, core.options_.batch, absl::ToChronoNanoseconds(core.options_.max_wait),
+              core.loop_, core.conduct_,
               [&core](Execution* execution) { core.lender_.Run(execution); },
               [&core, this](const DatabaseError& error) { core.Lost(*this, error); })),
           pause(core.loop_) {
@@ -164,7 +175,8 @@ class Pool::Core {
       place.backoff.Reset();
       options_.log("connected", "");
       Count([](Core& core) { ++core.connected_; });
-      return place.lane->Attach(*std::move(connection));
+      place.lane->Attach(*std::move(connection));
+      return lender_.Reached();
     }
     place.lane->Refuse(DatabaseUnavailable());
     place.pause.expires_after(place.backoff.Next());
@@ -261,6 +273,9 @@ bool Pool::connected() const { return core_->connected(); }
 bool Pool::Submit(Execution* execution) { return core_->LaneFor(*execution).Submit(execution); }
 bool Pool::Submit(Loan* loan) { return core_->lender().Submit(loan); }
 PoolNumbers Pool::numbers() const { return core_->numbers(); }
+void Pool::Validate(Clock::duration patience, std::function<void(const Validation&)> done) {
+  core_->Validate(patience, std::move(done));
+}
 void Pool::Stop() { core_->Stop(); }
 
 }  // namespace twi::sql

@@ -11,6 +11,7 @@
 #include "sql/execution.h"
 #include "sql/lease.h"
 #include "sql/unit.h"
+#include "sql/validation.h"
 
 namespace twi::sql {
 
@@ -31,6 +32,8 @@ struct PoolOptions {
   /// After which the database ends a transaction in which nothing happens.
   absl::Duration idle_in_transaction = absl::Seconds(30);
   BatchLimits batch = {};
+  /// For how long a call may have to wait behind others before it is refused.
+  absl::Duration max_wait = absl::Seconds(1);
   /// What takes longer does not share a lane for long.
   absl::Duration slow = absl::FromChrono(Conduct::kSlow);
   /// Called on the pool's thread with what is worth a line in the log.
@@ -96,6 +99,11 @@ class Pool {
   bool Submit(Loan* loan);
 
   PoolNumbers numbers() const;
+
+  /// Asks every connection that nobody uses for an answer, and opens another one for each that
+  /// gives none within `patience`. `done` is called once, on the pool's thread, when that is
+  /// through or the pool stops; not when it has stopped.
+  void Validate(Clock::duration patience, std::function<void(const Validation&)> done);
 
   /// Refuses new executions and loans, answers all that wait or run, and closes the connections,
   /// those that are lent, too. Returns when no callback of the pool runs any more.

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <iterator>
+#include <memory>
 #include <tuple>
 #include <utility>
 
@@ -31,6 +32,16 @@ pg_conn* ConnectToPrimary(const std::string& dsn, const std::string& timeout_sec
     std::tie(keywords[i], values[i]) = settings[i];
   }
   return PQconnectdbParams(keywords.data(), values.data(), /*expand_dbname=*/1);
+}
+
+absl::StatusOr<std::string> PostgresVersion(const std::string& dsn) {
+  const std::unique_ptr<pg_conn, void (*)(pg_conn*)> connection(
+      ConnectToPrimary(dsn, "10", "twi-data", false), PQfinish);
+  const char* version = PQparameterStatus(connection.get(), "server_version");
+  if (PQstatus(connection.get()) != CONNECTION_OK || version == nullptr) {
+    return absl::UnavailableError(PQerrorMessage(connection.get()));
+  }
+  return version;
 }
 
 }  // namespace twi::sql

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "absl/status/statusor.h"
+
 struct pg_conn;
 
 namespace twi::sql {
@@ -12,5 +14,8 @@ namespace twi::sql {
 /// whatever became of it.
 pg_conn* ConnectToPrimary(const std::string& dsn, const std::string& timeout_seconds,
                           const char* application_name, bool replication);
+
+/// Which PostgreSQL the database is: `15.8`. UNAVAILABLE when it cannot be reached.
+absl::StatusOr<std::string> PostgresVersion(const std::string& dsn);
 
 }  // namespace twi::sql

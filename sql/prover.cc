@@ -194,6 +194,7 @@ bool Prover::IsOneSelect(const Json& select, const Scope* scope, const std::set<
     if (left || (set == "SETOP_INTERSECT" && IsOneSelect(Member(select, "rarg"), scope, fixed))) {
       return true;
     }
+    if (set == "SETOP_UNION" && IsOneUnited(select, scope, fixed)) return true;
     const size_t columns = Columns({{"SelectStmt", select}}).size();
     return (!IsTrue(select, "all") && fixed.size() == columns) || Several("a union");
   }
@@ -229,6 +230,34 @@ bool Prover::IsOneSelect(const Json& select, const Scope* scope, const std::set<
   if (sets) return Several("grouping sets");
   if (!groups.empty() && AreFixed(groups, targets, sources)) return true;
   return Several(sources.Several());
+}
+
+bool Prover::IsOneUnited(const Json& select, const Scope* scope, const std::set<int>& fixed) {
+  std::vector<const Json*> branches;
+  std::vector<const Json*> pending = {&select};
+  while (!pending.empty()) {
+    const Json& next = *pending.back();
+    pending.pop_back();
+    if (Text(next, "op") == "SETOP_UNION") {
+      pending.insert(pending.end(), {&Member(next, "rarg"), &Member(next, "larg")});
+    } else {
+      branches.push_back(&next);
+    }
+  }
+  const auto parts = [&](int column) {
+    std::set<std::string> constants;
+    for (const Json* branch : branches) {
+      const Json& targets = Member(*branch, "targetList");
+      if (static_cast<size_t>(column) >= targets.size()) return false;
+      const Json& constant = Member(Value(targets[static_cast<size_t>(column)]), "A_Const");
+      const std::string text = Text(Member(constant, "sval"), "sval");
+      if (!constant.contains("sval") || !constants.insert(text).second) return false;
+    }
+    return true;
+  };
+  return std::ranges::any_of(fixed, parts) &&
+         std::ranges::all_of(
+             branches, [&](const Json* branch) { return IsOneSelect(*branch, scope, fixed); });
 }
 
 bool Prover::IsOneWritten(const std::string& kind, const Json& statement, const Scope* scope,

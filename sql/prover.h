@@ -68,6 +68,9 @@ class Prover {
 
  private:
   bool IsOneSelect(const Json& select, const Scope* scope, const std::set<int>& fixed);
+  /// Of a union: one of `fixed` is another text in each of its branches, of which each gives one
+  /// row.
+  bool IsOneUnited(const Json& select, const Scope* scope, const std::set<int>& fixed);
   bool IsOneWritten(const std::string& kind, const Json& statement, const Scope* scope,
                     const std::set<int>& fixed);
   bool SelectMayBeNull(const Json& select, const Scope* scope, int column);

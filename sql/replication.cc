@@ -23,9 +23,11 @@ using std::chrono::milliseconds;
 // waiting, or of transactions that are not through. After this long a commit of our own pushes it.
 constexpr milliseconds kPatience{3};
 
-// How far the log goes, and the newest transaction.
+// How far the log goes, and the newest transaction; prepared, for it is asked all the time.
 constexpr char kProbe[] =
     "select pg_current_wal_insert_lsn(), pg_snapshot_xmax(pg_current_snapshot())";
+constexpr char kProbeName[] = "twi_data_probe";
+constexpr char kSchemaProbeName[] = "twi_data_schema_probe";
 // It commits, and what it leaves in the log is nobody's change.
 constexpr char kPush[] = "select pg_logical_emit_message(true, 'twi_data.push', '')";
 
@@ -88,9 +90,14 @@ absl::Status Replication::Follow() {
       }
       if (!status.ok()) return status;
     }
-    Wait({changes_.get(), questions_.get()}, awaited_ ? milliseconds(1) : milliseconds(5));
-    if (absl::Status status = ReadChanges(); !status.ok()) return status;
-    if (absl::Status status = ReadAnswer(); !status.ok()) return status;
+    const Ready ready =
+        Wait({changes_.get(), questions_.get()}, awaited_ ? milliseconds(1) : milliseconds(5));
+    if (ready[0]) {
+      if (absl::Status status = ReadChanges(); !status.ok()) return status;
+    }
+    if (ready[1]) {
+      if (absl::Status status = ReadAnswer(); !status.ok()) return status;
+    }
     Conclude();
     if (absl::Status status = Confirm(false); !status.ok()) return status;
     listener_->OnTick(told_);
@@ -103,6 +110,11 @@ absl::Status Replication::Open() {
   // A push must write the log, whatever others make do with, and wait for no standby.
   auto result = Run(questions_.get(), "set synchronous_commit = local");
   if (!result.ok()) return result.status();
+  for (const auto& [name, text] :
+       {std::pair(kProbeName, std::string(kProbe)), {kSchemaProbeName, SchemaProbe(kProbe)}}) {
+    result = Run(questions_.get(), absl::StrCat("prepare ", name, " as ", text));
+    if (!result.ok()) return result.status();
+  }
   const std::string slot = SlotName();
   // It waits for the transactions that are under way.
   result = Run(changes_.get(), absl::StrCat("CREATE_REPLICATION_SLOT ", slot,
@@ -183,7 +195,8 @@ absl::Status Replication::Ask() {
   asked_at_ = BootClock::now();
   const bool schema = asked_at_ >= schema_asked_at_ + kSchemaInterval;
   if (schema) schema_asked_at_ = asked_at_;
-  if (!PQsendQuery(questions_.get(), schema ? SchemaProbe(kProbe).c_str() : kProbe)) {
+  if (!PQsendQueryPrepared(questions_.get(), schema ? kSchemaProbeName : kProbeName, 0, nullptr,
+                           nullptr, nullptr, /*resultFormat=*/0)) {
     return Broken(questions_.get());
   }
   question_ = Question::kPosition;

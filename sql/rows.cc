@@ -47,6 +47,16 @@ std::string_view Rows::value(int row, int column) const {
           static_cast<size_t>(PQgetlength(result_.get(), row, column))};
 }
 
+std::string_view Rows::command_tag() const {
+  return result_ == nullptr ? "" : PQcmdStatus(result_.get());
+}
+
+std::vector<Oid> Rows::parameter_types() const {
+  std::vector<Oid> types;
+  for (int i = 0; i < PQnparams(result_.get()); ++i) types.push_back(PQparamtype(result_.get(), i));
+  return types;
+}
+
 int64_t Rows::affected() const {
   int64_t count = 0;
   // No result and commands without a count give "", which leaves 0.

@@ -33,6 +33,11 @@ class Rows {
   /// The value's bytes, "" for NULL. REQUIRES: 0 <= row < size(), 0 <= column < columns().
   std::string_view value(int row, int column) const;
 
+  /// What the database says that was done: `INSERT 0 3`.
+  std::string_view command_tag() const;
+  /// Of the description of a statement: the types of its placeholders.
+  std::vector<Oid> parameter_types() const;
+
   /// Rows inserted, updated, deleted or selected, by the command's tag.
   int64_t affected() const;
 

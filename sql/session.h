@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "sql/connection.h"
+#include "sql/copying.h"
 #include "sql/execution.h"
 
 namespace twi::sql {
@@ -34,6 +35,7 @@ class Session : private Connection::Listener, public std::enable_shared_from_thi
     bool sent = false;                       ///< False: the execution has its status.
     bool broken = false;                     ///< The connection is gone.
     bool cancelled = false;                  ///< By us.
+    bool too_large = false;                  ///< That is why.
     Transaction began = Transaction::kNone;  ///< What it found.
   };
   using Done = std::function<void(const Ending&)>;
@@ -55,18 +57,25 @@ class Session : private Connection::Listener, public std::enable_shared_from_thi
 
   /// Runs it; `done` is called when its rows or error are there. REQUIRES: nothing runs.
   void Run(Execution* execution, Done done);
+  /// The same for a COPY; `done` is called when it is over.
+  void Run(std::shared_ptr<Copying> copying, Done done);
+  /// Goes on with a COPY whose caller did something, unless it is over.
+  void Move(const Copying* copying);
   /// Undoes what callers may have left behind. REQUIRES: as for Run, and outside any transaction.
   void Reset(Done done) { Begin(std::move(done)); }
 
   /// Nothing runs, and no cancel is on its way.
   bool ready() const { return !running() && !cancelling_; }
   bool running() const { return done_ != nullptr; }
+  /// The COPY that runs, or null.
+  const Copying* copying() const { return copying_.get(); }
   Transaction transaction() const { return transaction_; }
   bool worn() const { return connection_->worn(); }
 
   /// Closes the connection as if it had broken.
   void Break();
-  /// Closes the connection; see Connection::Leave. REQUIRES: nothing runs.
+  /// Closes the connection; see Connection::Leave. REQUIRES: nothing runs but a COPY, perhaps,
+  /// which ends as if the connection had broken.
   void Leave(std::function<void()> gone);
 
  private:
@@ -75,11 +84,15 @@ class Session : private Connection::Listener, public std::enable_shared_from_thi
   void OnSkipped() override {}
   void OnSync(const DatabaseError* error) override;
   void OnBroken(DatabaseError error) override;
+  bool CountsBytes() const override;
+  void OnBytes(size_t count) override;
 
   void Begin(Done done);
   void Send();
   /// Looks again after `pause`, or at the deadline, whether the statement is still wanted.
   void Look(Clock::time_point when);
+  Clock::time_point Deadline() const;
+  bool Wanted() const;
   void Cancel();
   void Cancelled();
   void Lose(const DatabaseError& error);
@@ -90,8 +103,9 @@ class Session : private Connection::Listener, public std::enable_shared_from_thi
   std::shared_ptr<Connection> connection_;
   Transaction transaction_ = Transaction::kNone;
   asio::steady_timer timer_;
-  /// What runs, or null: a reset.
+  /// What runs: one of them, or none, which is a reset.
   Execution* execution_ = nullptr;
+  std::shared_ptr<Copying> copying_;
   Done done_;
   bool sent_ = false;
   /// The answer due next is the snapshot that the execution wants.
@@ -99,6 +113,8 @@ class Session : private Connection::Listener, public std::enable_shared_from_thi
   Clock::time_point sent_at_;
   std::optional<DatabaseError> error_;
   bool cancelled_ = false;
+  uint64_t bytes_ = 0;  ///< That came since the statement was sent, where they are counted.
+  bool too_large_ = false;
   /// A cancel is on its way; it would hit whatever runs.
   bool cancelling_ = false;
 };

@@ -25,4 +25,12 @@ std::optional<Snapshot> Snapshot::Of(const Rows& rows) {
   return Read(rows.value(0, 0));
 }
 
+std::optional<uint64_t> TransactionOf(const Rows& rows) {
+  if (rows.size() != 1 || rows.columns() != 1 || rows.is_null(0, 0)) return std::nullopt;
+  BigEndianReader reader(rows.value(0, 0));
+  const uint64_t xid = reader.Int64();
+  if (!reader.ok() || !reader.empty()) return std::nullopt;
+  return xid;
+}
+
 }  // namespace twi::sql

@@ -46,4 +46,10 @@ class Snapshot {
 /// Run right before a statement in READ COMMITTED it tells a lower bound of what that sees.
 inline const Statement kTakeSnapshot{"twi_data_snapshot", "select pg_current_snapshot()"};
 
+/// Run behind the statements of a transaction it tells its number, if they changed anything.
+inline const Statement kTakeTransaction{"twi_data_transaction",
+                                        "select pg_current_xact_id_if_assigned()"};
+/// The answer of kTakeTransaction.
+std::optional<uint64_t> TransactionOf(const Rows& rows);
+
 }  // namespace twi::sql

@@ -22,6 +22,13 @@ struct Statement {
   /// The planner thinks that it may take long: until a run alone has shown its time, it travels
   /// alone.
   bool costly = false;
+  /// A caller's own text: values travel as text both ways, in which every type has a form, and the
+  /// caller is told what the database says of it.
+  bool raw = false;
+  /// Types of the placeholders; 0, or none: the database infers them.
+  std::vector<Oid> types = {};
+  /// Of a caller's own text: equal for those that differ in constants and layout only.
+  std::string fingerprint = {};
 };
 
 /// `with ordinality` gives it.
@@ -34,6 +41,14 @@ struct BoundText {
   std::vector<std::string> names;
 };
 
+/// A text that a placeholder stands for, `page.after` -> `true`. One with parameters is written
+/// `:name(x, y)`, and has these arguments, whatever SQL they are, where it says `:parameter`.
+struct Insertion {
+  std::string name;
+  std::string text;
+  std::vector<std::string> parameters = {};
+};
+
 /// Turns `:name` and `:name.of.field` into $1, $2, …; a name stands for one placeholder wherever it
 /// is repeated. PostgreSQL's own scanner finds them, so that casts (`::`), `:=`, literals, quoted
 /// names, comments and dollar quotes are left alone.
@@ -43,13 +58,17 @@ struct BoundText {
 /// written close (`a[lo:hi]`, `a[1:n]`) or apart (`a[lo : hi]`) stays, and `a[:lo : :hi]` has two
 /// placeholders; `a[:n]` is the element at placeholder n (the slice up to column n is `a[: n]`).
 ///
-/// `fixed` are names that a text replaces instead of a number, `page.after` -> `true`; the names in
-/// that text are bound in their turn.
+/// What `fixed` names is replaced before, as Insert does.
 ///
 /// INVALID_ARGUMENT with the scanner's words when the text cannot be scanned, and when it has names
 /// beside placeholders that were numbers already.
-absl::StatusOr<BoundText> BindNames(
-    std::string_view text, const std::vector<std::pair<std::string, std::string>>& fixed = {});
+absl::StatusOr<BoundText> BindNames(std::string_view text,
+                                    const std::vector<Insertion>& fixed = {});
+
+/// The text with each placeholder that an insertion names replaced by its text; the names in that
+/// stay, but those in arguments are replaced likewise. INVALID_ARGUMENT when a text cannot be
+/// scanned, or an insertion has not as many arguments as parameters.
+absl::StatusOr<std::string> Insert(std::string_view text, const std::vector<Insertion>& insertions);
 
 /// A result column as the database describes it.
 struct Column {

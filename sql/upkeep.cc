@@ -16,6 +16,8 @@ namespace {
 
 using Kind = Optimization::Kind;
 
+absl::Status Stopped() { return absl::CancelledError("stopped before the next step"); }
+
 /// Runs steps one by one and counts those that fail.
 class Steps {
  public:
@@ -25,6 +27,9 @@ class Steps {
   /// gone: then it goes on to our caller. `quiet`: what was in order is not reported.
   template <typename Body>
   void Do(const std::string& name, Body body, bool quiet = false) {
+    stopped_ = stopped_ || (observer_.stopped && observer_.stopped());
+    if (stopped_) return;
+    if (!quiet && observer_.begun) observer_.begun(name);
     const absl::Time start = absl::Now();
     Workshop::Result result;
     try {
@@ -35,13 +40,15 @@ class Steps {
       result = {StepOutcome::kFailed, std::string(status.message())};
       ++failed_;
     }
-    if (quiet && result.outcome == StepOutcome::kThere) return;
+    if (quiet && result.outcome == StepOutcome::kThere && !observer_.all) return;
     if (observer_.step) {
-      observer_.step({name, result.outcome, result.detail, absl::Now() - start});
+      observer_.step(
+          {name, result.outcome, result.detail, absl::Now() - start, result.concurrently});
     }
   }
 
   absl::Status status() const {
+    if (stopped_) return Stopped();
     if (failed_ == 0) return absl::OkStatus();
     return absl::FailedPreconditionError(
         absl::StrCat(failed_, failed_ == 1 ? " step" : " steps", " failed"));
@@ -49,14 +56,23 @@ class Steps {
 
  private:
   const Upkeep::Observer& observer_;
+  bool stopped_ = false;
   int failed_ = 0;
 };
 
 /// Waits until nobody else makes indexes here, nor changes the schema. Migrations may not come
-/// between: they would wait for an index that is being made, and that for them.
-void TakeTurn(Workshop& workshop, const Upkeep::Observer& observer) {
-  workshop.connection().Lock(AdvisoryLock::kUpkeep, false, observer.waiting);
-  workshop.connection().Lock(AdvisoryLock::kMigrations, true, observer.waiting);
+/// between: they would wait for an index that is being made, and that for them. False when it was
+/// stopped meanwhile.
+bool TakeTurn(Workshop& workshop, const Upkeep::Observer& observer) {
+  return workshop.connection().Lock(AdvisoryLock::kUpkeep, false, observer.waiting,
+                                    observer.stopped) &&
+         workshop.connection().Lock(AdvisoryLock::kMigrations, true, observer.waiting,
+                                    observer.stopped);
+}
+
+/// Tells which of the database's processes works for us.
+void Tell(Workshop& workshop, const Upkeep::Observer& observer) {
+  if (observer.connected) observer.connected(workshop.connection().backendpid());
 }
 
 }  // namespace
@@ -73,6 +89,14 @@ absl::StatusOr<Upkeep> Upkeep::Load(const std::string& dsn, Observer observer,
     read.push_back({std::string(absl::StripSuffix(ToAbsl(text.name), ".sql")), *std::move(steps)});
   }
   return Upkeep(dsn, std::move(observer), std::move(read), *std::move(history));
+}
+
+absl::Status Upkeep::Interrupt(const std::string& dsn, int pid) {
+  return Guarded([&] {
+    BlockingConnection connection(dsn);
+    pqxx::nontransaction(connection).exec_params("select pg_cancel_backend($1)", pid);
+    return absl::OkStatus();
+  });
 }
 
 absl::Status Upkeep::CheckMigrated() const {
@@ -102,7 +126,8 @@ absl::Status Upkeep::Optimize(std::string_view set) const {
   }
   return Guarded([&] {
     Workshop workshop(dsn_);
-    TakeTurn(workshop, observer_);
+    Tell(workshop, observer_);
+    if (!TakeTurn(workshop, observer_)) return Stopped();
     if (absl::Status status = CheckMigrated(); !status.ok()) return status;
     workshop.Survey();
     Steps steps(observer_);
@@ -113,40 +138,50 @@ absl::Status Upkeep::Optimize(std::string_view set) const {
   });
 }
 
-absl::Status Upkeep::RefreshViews() const {
+std::vector<std::string> Upkeep::Views() const {
+  std::vector<std::string> views;
+  for (const Optimization* view : StepsOf(Kind::kView)) views.push_back(view->name);
+  return views;
+}
+
+absl::Status Upkeep::RefreshViews() const { return RefreshViews(Views()); }
+
+absl::Status Upkeep::RefreshViews(const std::vector<std::string>& views) const {
   return Guarded([&] {
     Workshop workshop(dsn_);
+    Tell(workshop, observer_);
     if (absl::Status status = CheckMigrated(); !status.ok()) return status;
     Steps steps(observer_);
-    for (const Optimization* view : StepsOf(Kind::kView)) {
-      steps.Do(view->name, [&] { return RefreshView(workshop, view->name); });
+    for (const std::string& view : views) {
+      steps.Do(view, [&] { return RefreshView(workshop, view); });
     }
     return steps.status();
   });
 }
 
-absl::Status Upkeep::Maintain() const {
+absl::Status Upkeep::Maintain(bool dry_run) const {
   return Guarded([&] {
     Workshop workshop(dsn_);
-    TakeTurn(workshop, observer_);
+    Tell(workshop, observer_);
+    if (!TakeTurn(workshop, observer_)) return Stopped();
     if (absl::Status status = CheckMigrated(); !status.ok()) return status;
     Steps steps(observer_);
     for (const Optimization* index : StepsOf(Kind::kIndex)) {
       if (index->recent_days == 0) continue;
       steps.Do(
-          index->name, [&] { return workshop.Roll(*index); }, true);
+          index->name, [&] { return workshop.Roll(*index, dry_run); }, true);
     }
     for (const std::string& index : InvalidIndexes(workshop)) {
-      steps.Do(
-          index, [&] { return Mend(workshop, index); }, true);
+      steps.Do(index, [&] { return Mend(workshop, index, dry_run); });
     }
     for (const std::string& table : StaleTables(workshop)) {
-      steps.Do(table, [&] { return Analyze(workshop, table); });
+      steps.Do(table, [&] { return Analyze(workshop, table, dry_run); });
     }
     for (const Optimization* function : StepsOf(Kind::kFunction)) {
       if (function->name != kBloatFunction) continue;
-      for (const BloatedIndex& index : BloatedIndexes(workshop, *function)) {
-        steps.Do(index.name, [&] { return Rebuild(workshop, index); });
+      for (const IndexSize& index : IndexSizes(workshop, *function)) {
+        steps.Do(
+            index.name, [&] { return Rebuild(workshop, index, dry_run); }, !index.bloated);
       }
     }
     return steps.status();

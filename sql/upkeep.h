@@ -33,6 +33,8 @@ struct UpkeepStep {
   StepOutcome outcome = StepOutcome::kThere;
   std::string detail;
   absl::Duration duration;
+  /// Of a view: who reads it went on meanwhile.
+  bool concurrently = false;
 };
 
 /// Makes and keeps what speeds a database up beyond what its migrations make: indexes, materialized
@@ -45,14 +47,23 @@ struct UpkeepStep {
 ///
 /// Errors: UNAVAILABLE when the database cannot be reached or goes away; FAILED_PRECONDITION when
 /// it lacks migrations, is newer than this program, or refused a step; INVALID_ARGUMENT for a set
-/// that does not exist.
+/// that does not exist; CANCELLED when the observer had it stopped.
 class Upkeep {
  public:
   struct Observer {
     /// After each step.
-    std::function<void(const UpkeepStep&)> step;
+    std::function<void(const UpkeepStep&)> step = {};
     /// When another process works on the database, before waiting for it.
-    std::function<void()> waiting;
+    std::function<void()> waiting = {};
+    /// Before each step that may take long.
+    std::function<void(const std::string& name)> begun = {};
+    /// Whether to do no further step. It is asked before each, and while another process is waited
+    /// for.
+    std::function<bool()> stopped = {};
+    /// Once connected: the database's process that works for us.
+    std::function<void(int pid)> connected = {};
+    /// Tell of indexes that Maintain finds in order, too.
+    bool all = false;
   };
 
   /// INTERNAL when a text is not what Optimization or Migration says.
@@ -60,16 +71,24 @@ class Upkeep {
                                      const std::vector<EmbeddedText>& sets = kOptimizations,
                                      const std::vector<EmbeddedText>& migrations = kMigrations);
 
+  /// Cancels what another thread's call runs: the process that its observer was told of. The step
+  /// fails, and leaves nothing half made.
+  static absl::Status Interrupt(const std::string& dsn, int pid);
+
   /// Does all steps of the set `base` or `additional`. Running it again finds nothing to do.
   absl::Status Optimize(std::string_view set) const;
 
-  /// Computes the materialized views of all sets anew, beside their readers.
+  /// The names of the materialized views of all sets.
+  std::vector<std::string> Views() const;
+  /// Computes them anew, beside their readers; or some of them, in that order. REQUIRES: those are
+  /// among Views().
   absl::Status RefreshViews() const;
+  absl::Status RefreshViews(const std::vector<std::string>& views) const;
 
   /// Drops what interrupted runs left, lets indexes of recent rows begin later, analyzes tables
   /// whose statistics are stale, and makes bloated indexes anew. What it finds in order it does not
-  /// report.
-  absl::Status Maintain() const;
+  /// report unless the observer wants it. `dry_run`: it changes nothing, and reports what it would.
+  absl::Status Maintain(bool dry_run = false) const;
 
  private:
   struct Set {

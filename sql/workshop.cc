@@ -280,8 +280,13 @@ bool Workshop::Finish(const Optimization& step) {
   return true;
 }
 
-Workshop::Result Workshop::Roll(const Optimization& step) {
-  const bool finished = Finish(step);
+std::string Workshop::CutoffOf(const Optimization& step) {
+  pqxx::nontransaction session(connection_);
+  return Cutoff(session, step.recent_days);
+}
+
+Workshop::Result Workshop::Roll(const Optimization& step, bool dry) {
+  const bool finished = !dry && Finish(step);
   std::string begin;
   std::string latest;
   const auto look = [&] {
@@ -294,8 +299,9 @@ Workshop::Result Workshop::Roll(const Optimization& step) {
   // It is not made; or not of recent rows, which `optimize` tells.
   if (begin.empty() || begin >= latest) return {StepOutcome::kThere, ""};
   const std::string was = begin;
-  Build(step, true);
+  if (!dry) Build(step, true);
   look();
+  if (dry) begin = CutoffOf(step);
   return {StepOutcome::kRolled,
           absl::StrCat("from ", was.substr(0, 10), " to ", begin.substr(0, 10))};
 }

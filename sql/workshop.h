@@ -26,6 +26,7 @@ class Workshop {
   struct Result {
     StepOutcome outcome;
     std::string detail;
+    bool concurrently = false;  ///< Of a view.
   };
 
   explicit Workshop(const std::string& dsn);
@@ -39,7 +40,8 @@ class Workshop {
   /// Brings the schema to what the step says.
   Result Apply(const Optimization& step);
   /// Lets an index of recent rows begin later when it holds a quarter more days than it should.
-  Result Roll(const Optimization& step);
+  /// `dry`: only tells whether it would.
+  Result Roll(const Optimization& step, bool dry = false);
   /// Makes the step's objects in the schema kBench, which is first in the path then. The
   /// transaction is to be rolled back.
   void Try(pqxx::work& work, const Optimization& step);
@@ -59,6 +61,8 @@ class Workshop {
   bool HasAll(const std::vector<SchemaObject>& objects) const;
   /// Makes the index beside readers and writers, and then drops one of its name that is there.
   void Build(const Optimization& step, bool replace);
+  /// Where the index of recent rows would begin if it were made now.
+  std::string CutoffOf(const Optimization& step);
   /// Brings to its end what a Build that was interrupted had begun: true when it only had to be
   /// renamed; what is not whole is dropped.
   bool Finish(const Optimization& step);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/util/time_util.h"
 #include "repositories/violations.h"
+#include "server/method.h"
 #include "server/reliance.h"
 #include "server/validation.h"
 
@@ -60,23 +61,23 @@ const google::protobuf::ServiceDescriptor* CacheService::descriptor() const {
   return GetCacheStatsResponse::descriptor()->file()->FindServiceByName("CacheService");
 }
 
-absl::Status CacheService::Answer(const google::protobuf::MethodDescriptor& method,
-                                  const Message& request, Message* response) {
-  if (method.name() == "ExplainCache") {
-    return Explain(static_cast<const ExplainCacheRequest&>(request),
-                   static_cast<ExplainCacheResponse*>(response));
+Task<absl::Status> CacheService::Answer(Call& call, const Message& request, Message* response) {
+  const std::string& method = call.method()->descriptor->name();
+  if (method == "ExplainCache") {
+    co_return Explain(static_cast<const ExplainCacheRequest&>(request),
+                      static_cast<ExplainCacheResponse*>(response));
   }
-  if (method.name() == "InvalidateCache") {
-    return Invalidate(static_cast<const InvalidateCacheRequest&>(request),
-                      static_cast<InvalidateCacheResponse*>(response));
+  if (method == "InvalidateCache") {
+    co_return Invalidate(static_cast<const InvalidateCacheRequest&>(request),
+                         static_cast<InvalidateCacheResponse*>(response));
   }
-  if (caching_ == nullptr) return absl::OkStatus();
-  if (method.name() == "ResetCacheStats") {
+  if (caching_ == nullptr) co_return absl::OkStatus();
+  if (method == "ResetCacheStats") {
     caching_->cache().ResetStatistics();
   } else {
     Tell(caching_->cache(), static_cast<GetCacheStatsResponse*>(response));
   }
-  return absl::OkStatus();
+  co_return absl::OkStatus();
 }
 
 absl::Status CacheService::Invalidate(const InvalidateCacheRequest& request,

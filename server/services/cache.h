@@ -19,9 +19,8 @@ class CacheService final : public Service {
   CacheService(Caching* caching, const repositories::Catalog* catalog);
 
   const google::protobuf::ServiceDescriptor* descriptor() const override;
-  absl::Status Answer(const google::protobuf::MethodDescriptor& method,
-                      const google::protobuf::Message& request,
-                      google::protobuf::Message* response) override;
+  Task<absl::Status> Answer(Call& call, const google::protobuf::Message& request,
+                            google::protobuf::Message* response) override;
 
  private:
   absl::Status Invalidate(const data::v1::InvalidateCacheRequest& request,

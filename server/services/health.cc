@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "server/method.h"
 #include "sql/errors.h"
 
 namespace twi::server {
@@ -58,21 +59,20 @@ HealthService::ServingStatus HealthService::StatusOf(const std::string& service)
                                             : HealthCheckResponse::NOT_SERVING;
 }
 
-absl::Status HealthService::Answer(const google::protobuf::MethodDescriptor& method,
-                                   const google::protobuf::Message& request,
-                                   google::protobuf::Message* response) {
-  if (method.name() == "List") {
+Task<absl::Status> HealthService::Answer(Call& call, const google::protobuf::Message& request,
+                                         google::protobuf::Message* response) {
+  if (call.method()->descriptor->name() == "List") {
     auto& statuses = *static_cast<HealthListResponse*>(response)->mutable_statuses();
     for (const std::string& service : services_) statuses[service].set_status(StatusOf(service));
-    return absl::OkStatus();
+    co_return absl::OkStatus();
   }
   const std::string& service = static_cast<const HealthCheckRequest&>(request).service();
   const ServingStatus status = StatusOf(service);
   if (status == HealthCheckResponse::SERVICE_UNKNOWN) {
-    return sql::Error(absl::StatusCode::kNotFound, "ROW_NOT_FOUND", "there is no such service");
+    co_return sql::Error(absl::StatusCode::kNotFound, "ROW_NOT_FOUND", "there is no such service");
   }
   static_cast<HealthCheckResponse*>(response)->set_status(status);
-  return absl::OkStatus();
+  co_return absl::OkStatus();
 }
 
 Task<absl::Status> HealthService::Converse(const google::protobuf::MethodDescriptor&,

@@ -21,9 +21,8 @@ class HealthService final : public Service {
   explicit HealthService(std::vector<std::string> services);
 
   const google::protobuf::ServiceDescriptor* descriptor() const override;
-  absl::Status Answer(const google::protobuf::MethodDescriptor& method,
-                      const google::protobuf::Message& request,
-                      google::protobuf::Message* response) override;
+  Task<absl::Status> Answer(Call& call, const google::protobuf::Message& request,
+                            google::protobuf::Message* response) override;
   Task<absl::Status> Converse(const google::protobuf::MethodDescriptor& method,
                               Stream stream) override;
 

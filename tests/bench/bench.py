@@ -93,12 +93,13 @@ def workplace():
 
 
 def twi_data(flags, directory, *options, name="twi-data"):
-    """The service on an embedded database; its ready values are the target and the DSN."""
+    """The service on an embedded database, without a cache unless told; its ready values are the target and the DSN."""
     return Process(
         name, directory,
         [flags.build / "twi-data", "serve", f"--embedded_dir={directory / f'{name}.db'}",
          "--listen=127.0.0.1:0", "--http_listen=127.0.0.1:0", "--threads=1", "--drain_notice=0s",
-         *options],
+         # Of two of one name the last counts.
+         "--cache_entries=0", *options],
         r'^twi-data ready grpc=(\S+) .*dsn="([^"]+)"$')
 
 
@@ -110,9 +111,9 @@ def empty_server(flags, directory, *options, name="empty_server"):
 
 def statements(flags, dsn):
     """The statement of each operation as the service prepares it."""
-    printed = subprocess.run([flags.build / "twi-data", "operations", f"--dsn={dsn}"], check=True,
-                             stdout=subprocess.PIPE, text=True).stdout
-    return dict(re.findall(r"^\w+/(\w+)\n(?:  .*\n)*\n((?:    .*\n|\n(?=    ))+)", printed, re.M))
+    printed = subprocess.run([flags.build / "twi-data", "operations", "--sql", f"--dsn={dsn}"],
+                             check=True, stdout=subprocess.PIPE, text=True).stdout
+    return dict(re.findall(r"^\w+/(\w+):.*\n\n((?:    .*\n|\n(?=    ))+)", printed, re.M))
 
 
 def postmaster(dsn):

@@ -44,6 +44,7 @@ ABSL_FLAG(
 ABSL_FLAG(int, stream, 0,
           "instead of unary calls: each a stream of so many requests, the next ones in turn; then "
           "the whole run is measured");
+ABSL_FLAG(std::string, token, "", "who calls: sent as authorization");
 ABSL_FLAG(bool, cache, false, "count by the trailer x-cache where answers came from");
 
 namespace twi::bench {
@@ -152,6 +153,7 @@ class Load {
     call.stream.reset();
     call.context.emplace();
     call.context->set_deadline(std::chrono::system_clock::now() + deadline_);
+    if (!authorization_.empty()) call.context->AddMetadata("authorization", authorization_);
     ++all_calls_;
     ++under_way_;
     if (of_stream_ > 0) {
@@ -241,6 +243,8 @@ class Load {
   }
 
   const int64_t max_calls_ = absl::GetFlag(FLAGS_max_calls);
+  const std::string authorization_ =
+      absl::GetFlag(FLAGS_token).empty() ? "" : "Bearer " + absl::GetFlag(FLAGS_token);
   const Clock::duration deadline_ = Seconds(absl::GetFlag(FLAGS_deadline));
   const int of_stream_ = absl::GetFlag(FLAGS_stream);
   const bool count_cache_ = absl::GetFlag(FLAGS_cache);

@@ -77,7 +77,7 @@ int Main() {
                                }},
                           *loaded.catalog);
   caching.Follow();
-  server::Pipeline pipeline({}, loaded.catalog.get(), &pool, &caching, {}, &metrics);
+  server::Pipeline pipeline({}, loaded.catalog.get(), &pool, &caching, nullptr, {}, &metrics);
   const auto server = OrExit(server::Server::Start("127.0.0.1:0", 1, &pipeline));
   std::cout << "ready " << server->address() << std::endl;
   for (;;) pause();

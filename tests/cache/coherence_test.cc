@@ -169,6 +169,50 @@ TEST_F(CoherenceTest, WhoWaitsIsToldWhenItIsCurrent) {
   EXPECT_EQ(freshened_, 1);
 }
 
+TEST_F(CoherenceTest, WhoWaitsForATransactionIsToldWithIt) {
+  const auto begin = BootClock::now();
+  int told = 0;
+  const auto wait = [&](uint64_t transaction) {
+    coherence_.Await(
+        BootClock::now(), hours(1), [&] { ++told; }, transaction);
+  };
+  wait(150);
+  Commit(149, kTable, {"7"});
+  listener().OnTick(1);
+  EXPECT_EQ(told, 0);
+  Commit(150, kTable, {"7"});
+  listener().OnTick(2);
+  EXPECT_EQ(told, 1);
+  wait(150);
+  EXPECT_EQ(told, 2) << "it is told already";
+  // On a busy machine it may be late for real, and is asked for.
+  if (BootClock::now() - begin < milliseconds(3)) {
+    EXPECT_EQ(freshened_, 0);
+  }
+  listener().OnOpen(200, sql::ChangesFrom::kStream);
+  wait(150);
+  EXPECT_EQ(told, 2) << "another transaction may have this number";
+}
+
+TEST_F(CoherenceTest, WhatIsNotToldInTimeIsAskedFor) {
+  int told = 0;
+  coherence_.Await(
+      BootClock::now(), hours(1), [&] { ++told; }, 150);
+  while (freshened_ == 0) listener().OnTick(1);
+  listener().OnTick(1);
+  EXPECT_EQ(freshened_, 1) << "once";
+  EXPECT_EQ(told, 0);
+  listener().OnCurrent(BootClock::now(), 1);
+  EXPECT_EQ(told, 1);
+}
+
+TEST_F(CoherenceTest, TheOutboxIsAskedAtOnce) {
+  listener().OnOpen(100, sql::ChangesFrom::kOutbox);
+  coherence_.Await(
+      BootClock::now(), hours(1), [] {}, 150);
+  EXPECT_EQ(freshened_, 1);
+}
+
 TEST_F(CoherenceTest, WhoWaitsIsToldWhenItTakesTooLong) {
   int told = 0;
   coherence_.Await(BootClock::now(), milliseconds(1), [&] { ++told; });

@@ -4,45 +4,35 @@
 // Those of reads whose answers may be kept are also tests `Cached.<service>_<name>`: on a server
 // that keeps them, until the answers come from its cache, and these must be the same.
 
-#include <google/protobuf/text_format.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <filesystem>
 #include <fstream>
-#include <iostream>
+#include <map>
+#include <optional>
 #include <set>
-#include <sstream>
 
 #include "absl/status/status.h"
-#include "proto/descriptor_names.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "tests/cases/case_files.h"
 #include "tests/support/conversation.h"
 #include "tests/support/running_server.h"
 #include "twi/data/v1/options.pb.h"
-#include "twi/test/v1/case.pb.h"
 
 namespace twi::testing {
 namespace {
 
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
+using google::protobuf::MethodOptions;
 using google::protobuf::util::MessageDifferencer;
 using twi::test::v1::Answer;
 using twi::test::v1::Case;
-
-std::unique_ptr<Message> Unpack(const google::protobuf::Any& any) {
-  const std::string name = any.type_url().substr(any.type_url().rfind('/') + 1);
-  const auto* type =
-      google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(name);
-  if (type == nullptr) return nullptr;
-  std::unique_ptr<Message> message(
-      google::protobuf::MessageFactory::generated_factory()->GetPrototype(type)->New());
-  message->ParseFromString(any.value());
-  return message;
-}
 
 /// Leaves out the fields at paths such as `quote.time`; in lists, of every element.
 class IgnorePaths : public MessageDifferencer::IgnoreCriteria {
@@ -68,10 +58,6 @@ const google::protobuf::MethodDescriptor* MethodOf(const std::string& name) {
     }
   }
   return nullptr;
-}
-
-std::string PathOf(const google::protobuf::MethodDescriptor& method) {
-  return "/" + method.service()->full_name() + "/" + method.name();
 }
 
 bool MayBeKept(const google::protobuf::MethodDescriptor& method) {
@@ -121,6 +107,8 @@ class CaseTest : public ::testing::Test {
     const auto* method = MethodOf(case_.method());
     ASSERT_NE(method, nullptr) << "no method " << case_.method();
     if (!case_.given().empty()) server_.database().Run(case_.given());
+    std::optional<Transaction> beside;
+    if (!case_.beside().empty()) beside.emplace(server_.database(), case_.beside());
     Expect(*method, case_.answer());
     // Once more: the second answer may come from a cache.
     if (!case_.once()) Expect(*method, case_.answer());
@@ -252,50 +240,123 @@ class CaseTest : public ::testing::Test {
 };
 
 /// Every method has a case.
+/// Names of cases by method: those whose call succeeds, before or after the change.
+using Successes = std::map<std::string, std::set<std::string>>;
+
+bool Succeeds(const Case& given) {
+  return given.answer().code().empty() ||
+         (!given.change().empty() && given.changed().code().empty());
+}
+
 class CoverageTest : public ::testing::Test {
  public:
-  explicit CoverageTest(std::set<std::string> methods) : methods_(std::move(methods)) {}
+  /// `changed` are methods whose answers have been looked at again after a change.
+  CoverageTest(Successes successes, std::set<std::string> changed)
+      : successes_(std::move(successes)), changed_(std::move(changed)) {}
 
   void TestBody() override {
     for (const auto* service : DataServices()) {
       for (int i = 0; i < service->method_count(); ++i) {
-        EXPECT_TRUE(methods_.contains(OperationName(service->method(i))))
-            << OperationName(service->method(i)) << " has no case in tests/cases";
+        const auto* method = service->method(i);
+        if (ByHand(method)) continue;
+        const std::string name = OperationName(method);
+        EXPECT_TRUE(successes_.contains(name)) << name << " has no case that succeeds";
+        EXPECT_TRUE(changed_.contains(name) ||
+                    method->options().idempotency_level() != MethodOptions::NO_SIDE_EFFECTS)
+            << name << " has no case with a change";
       }
     }
   }
 
  private:
-  const std::set<std::string> methods_;
+  const Successes successes_;
+  const std::set<std::string> changed_;
+};
+
+/// How many operations the bot had, by what they are about.
+const std::map<std::string, int> kOperations = {
+    {"AuditService", 1},
+    {"BotMetricsService", 2},
+    {"ChannelsService", 11},
+    {"CommandHistoryService", 3},
+    {"Composites", 12},
+    {"CreatorLinksService", 7},
+    {"EmotesService", 3},
+    {"ErrorTelemetryService", 4},
+    {"GalleryMementosService", 6},
+    {"GalleryMigrationService", 10},
+    {"LinksService", 14},
+    {"MembersService", 5},
+    {"MessagesService", 14},
+    {"PinsService", 2},
+    {"PollsService", 17},
+    {"QuotesService", 7},
+    {"ReactionsService", 4},
+    {"ReportsService", 5},
+    {"RolesService", 13},
+    {"SchemaSearchService", 6},
+    {"ServerSettingsService", 6},
+    {"ServersService", 2},
+    {"StatsService", 22},
+    {"ThreadsService", 6},
+    {"TwiContentService", 5},
+    {"UsersService", 7},
+    {"VoiceActivityService", 1},
+};
+
+/// README.md names a method and a case for everything that the bot did to its database.
+class TableTest : public ::testing::Test {
+ public:
+  TableTest(std::string folder, Successes successes)
+      : folder_(std::move(folder)), successes_(std::move(successes)) {}
+
+  void TestBody() override {
+    std::map<std::string, int> counts;
+    std::set<std::string> told;
+    std::ifstream file(folder_ + "/README.md");
+    for (std::string line; std::getline(file, line);) {
+      const std::vector<std::string> cells = absl::StrSplit(line, " | ");
+      if (cells.size() != 3 || !absl::StrContains(cells[1], '/')) continue;
+      const std::string operation(absl::StripPrefix(cells[0], "| "));
+      const std::string name(absl::StripSuffix(cells[2], " |"));
+      const auto found = successes_.find(cells[1]);
+      EXPECT_TRUE(found != successes_.end() && found->second.contains(name))
+          << cells[1] << " has no case \"" << name << "\" that succeeds";
+      EXPECT_TRUE(told.insert(operation).second) << operation << " is there twice";
+      ++counts[operation.substr(0, operation.find('/'))];
+    }
+    EXPECT_EQ(counts, kOperations);
+  }
+
+ private:
+  const std::string folder_;
+  const Successes successes_;
 };
 
 void RegisterCases(const std::string& folder) {
-  std::set<std::string> methods;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().extension() != ".textproto") continue;
-    std::ostringstream text;
-    text << std::ifstream(entry.path()).rdbuf();
-    twi::test::v1::Cases cases;
-    if (!google::protobuf::TextFormat::ParseFromString(text.str(), &cases)) {
-      std::cerr << entry.path() << " is not a Cases message" << std::endl;
-      std::exit(1);
-    }
+  Successes successes;
+  std::set<std::string> changed;
+  for (const auto& [stem, cases] : ReadCases(folder)) {
     for (const Case& given : cases.case_()) {
-      methods.insert(given.method());
-      std::string name = entry.path().stem().string() + "_" + given.name();
+      if (!given.change().empty()) changed.insert(given.method());
+      if (Succeeds(given)) successes[given.method()].insert(given.name());
+      std::string name = stem + "_" + given.name();
       std::replace_if(
           name.begin(), name.end(), [](char c) { return !std::isalnum(c); }, '_');
       const auto* method = MethodOf(given.method());
       for (const bool cached : {false, true}) {
         if (cached && (method == nullptr || !MayBeKept(*method))) continue;
         ::testing::RegisterTest(cached ? "Cached" : "Cases", name.c_str(), nullptr, nullptr,
-                                entry.path().c_str(), 0,
+                                __FILE__, __LINE__,
                                 [=]() -> ::testing::Test* { return new CaseTest(given, cached); });
       }
     }
   }
-  ::testing::RegisterTest("Cases", "EveryMethodHasOne", nullptr, nullptr, __FILE__, __LINE__,
-                          [methods]() -> ::testing::Test* { return new CoverageTest(methods); });
+  ::testing::RegisterTest(
+      "Cases", "EveryMethodHasOne", nullptr, nullptr, __FILE__, __LINE__,
+      [=]() -> ::testing::Test* { return new CoverageTest(successes, changed); });
+  ::testing::RegisterTest("Cases", "EveryOperationHasOne", nullptr, nullptr, __FILE__, __LINE__,
+                          [=]() -> ::testing::Test* { return new TableTest(folder, successes); });
 }
 
 }  // namespace

@@ -86,7 +86,7 @@ class Checker:
         self.process.stdout.close()
         self.process.stderr.close()
 
-    def result(self, seconds=120):
+    def result(self, seconds=700):
         """What it found, with its exit code, once it has ended."""
         self.process.wait(seconds)
         output = self.process.stdout.read()
@@ -180,7 +180,7 @@ class Coherence(unittest.TestCase):
             with self.subTest(mutant):
                 self.make_database()
                 flags = ["--break_streams"] if mutant == "seamless" else []
-                with Checker(self.dsn, f"--mutant={mutant}", "--seconds=60", "--pause_ms=20",
+                with Checker(self.dsn, f"--mutant={mutant}", "--seconds=600", "--pause_ms=10",
                              *flags) as checker:
                     found = checker.result()
                 print(f"{mutant}: {found['seconds']:.1f} s, {found['reads']} reads:",
@@ -236,8 +236,8 @@ class Coherence(unittest.TestCase):
         print(f"outbox: {found}", flush=True)
         self.assert_coherent(found)
         self.make_database()
-        with Checker(self.dsn, "--source=outbox", "--mutant=orderly", "--seconds=60",
-                     "--pause_ms=20") as checker:
+        with Checker(self.dsn, "--source=outbox", "--mutant=orderly", "--seconds=600",
+                     "--pause_ms=10") as checker:
             found = checker.result()
         print(f"outbox, orderly: {found['seconds']:.1f} s, {found['reads']} reads:",
               *found["first"][:1], flush=True)

@@ -15,6 +15,7 @@ import server as program
 
 REPLAY = pathlib.Path(__file__).parent.parent / "clients" / "replay" / "replay"
 MESSAGES = os.environ.get("TWI_TEST_MESSAGES")
+DAY = int(MESSAGES or 2000)
 ROUNDS = int(os.environ.get("TWI_TEST_ROUNDS", 3))
 
 
@@ -57,6 +58,33 @@ class Replay(unittest.TestCase):
             self.assertIn(f" 0 messages created, {messages} were there, 0 calls made again",
                           self.ended(replay, messages))
         self.assertEqual(self.server.end(), 0)
+
+    def test_live(self):
+        """A day of the bot with two servers, while PostgreSQL is killed in the middle."""
+        self.cluster = self.enterContext(cluster.Cluster(
+            "fsync = on", "recovery_init_sync_method = syncfs"))
+        servers = [self.enterContext(program.Server(f"--dsn={self.cluster.dsn}", "--migrate"))
+                   for _ in range(2)]
+        target = f"ipv4:{','.join(server.grpc for server in servers)}"
+        with subprocess.Popen(
+                [REPLAY, f"--target={target}", f"--dsn={self.cluster.dsn}", "--profile=live",
+                 f"--messages={DAY}", "--users=600"], text=True, env=program.ENVIRONMENT,
+                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as replay:
+            self.assertTrue(program.eventually(lambda: self.saved() > DAY // 4, 60))
+            self.cluster.kill()
+            self.assertIsNone(replay.poll(), "it was over before")
+            time.sleep(random.uniform(0.1, 1))
+            self.cluster.start()
+            printed = replay.communicate(timeout=500)[0]
+            print(printed, flush=True)
+            self.assertEqual(replay.returncode, 0)
+        self.assertNotIn(" 0 calls made again", printed)
+        self.assertIn(f"{DAY} messages and all else of the day, each once and whole", printed)
+        for server in servers:
+            calls = program.metric(server, "grpc_server_handled_total", grpc_method="SaveMessage",
+                                   grpc_code="OK")
+            self.assertGreater(calls, 0)
+            self.assertEqual(server.end(), 0)
 
     def test_saved(self):
         self.survives(8000)

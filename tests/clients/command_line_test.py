@@ -1,5 +1,6 @@
 """The commands beside `serve`, and what the program says to a mistake."""
 
+import pathlib
 import unittest
 
 from google.protobuf import descriptor_pb2
@@ -58,9 +59,14 @@ class CommandLine(unittest.TestCase):
         self.assertIn("quotes.sql", empty.stderr + empty.stdout)
 
     def test_operations(self):
-        text = self.works("operations", self.dsn)
-        for method in "GetQuote", "ListQuotes", "SearchQuotes", "DeleteQuote":
-            self.assertIn(f"QuotesService/{method}", text)
+        golden = pathlib.Path(__file__).with_name("operations.golden")
+        self.maxDiff = None
+        self.assertEqual(self.works("operations", self.dsn), golden.read_text(),
+                         "write it anew with tools/generate")
+        self.assertIn("\nQuotesService/DeleteQuote: reads quotes; writes quotes; cache 0\n\n"
+                      "    /* QuotesService/DeleteQuote */ delete from quotes\n"
+                      "    where serial_id = $1\n    returning 1\n\n",
+                      self.works("operations", "--sql", self.dsn))
 
     def test_migrate(self):
         dsn = f"--dsn={self.database('migrated')}"

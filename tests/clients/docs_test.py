@@ -2,6 +2,7 @@
 
     ```console    commands after `$ ` and what they print; further lines of a command are indented
                   after a line that ends in a backslash, or go on to the end of a `<<'END'`
+    ```shell      `serve` with its flags: a server that is there from then on
     ```python     a program, in pieces that go on where the last one ended
     ```text       what the piece of Python before it prints
 
@@ -44,7 +45,7 @@ def pattern(text):
 class Documents(unittest.TestCase):
 
     def setUp(self):
-        self.server = self.enterContext(program.Server("--cache_entries=2000"))
+        self.server = self.enterContext(program.Server())
         self.assertTrue(program.eventually(self.caches, 30))
         self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         # What examples change is a copy; the programs are those just built.
@@ -88,15 +89,24 @@ class Documents(unittest.TestCase):
                                       env=self.environment)
                 self.assert_printed(done.stdout, expected)
 
+    def serve(self, command):
+        """Starts the server of a command in place of the one before."""
+        flags = [re.sub("=", f"={self.folder}/", flag, count=1)
+                 for flag in command.partition("serve")[2].split() if flag != "\\"]
+        self.server = self.enterContext(program.Server(*flags))
+
     def run_all(self, document):
         names = {"__name__": "document"}
         printed = None
         blocks = BLOCK.findall((PROJECT / document).read_text())
-        self.assertEqual({kind for kind, _ in blocks} - {"console", "python", "text"}, set())
+        self.assertEqual({kind for kind, _ in blocks} - {"console", "shell", "python", "text"},
+                         set())
         with contextlib.chdir(self.folder):
             for kind, block in blocks:
                 if kind == "console":
                     self.console(block)
+                elif kind == "shell":
+                    self.serve(block)
                 elif kind == "python":
                     with contextlib.redirect_stdout(io.StringIO()) as output:
                         exec(compile(self.here(block), f"{document}:\n{block}", "exec"), names)
@@ -118,12 +128,25 @@ class Documents(unittest.TestCase):
     def test_grpcurl(self):
         self.assertGreater(self.run_all("docs/grpcurl.md"), 5)
 
+    def test_administration(self):
+        self.assertGreater(self.run_all("docs/administration.md"), 3)
+
+    def test_security(self):
+        self.assertGreater(self.run_all("docs/security.md"), 5)
+
+    def test_raw_sql(self):
+        self.assertGreater(self.run_all("docs/raw_sql.md"), 0)
+
+    def test_operations(self):
+        self.assertGreater(self.run_all("docs/operations.md"), 4)
+
 
 class Others(unittest.TestCase):
 
     def test_none(self):
         self.assertEqual({path.name for path in (PROJECT / "docs").iterdir()},
-                         {"guide.md", "grpcurl.md"})
+                         {"administration.md", "guide.md", "grpcurl.md", "operations.md", "raw_sql.md",
+                          "security.md"})
 
 
 if __name__ == "__main__":

@@ -44,12 +44,15 @@ def start(*arguments):
 class Server:
     """`twi-data serve`. As a context it is started at the beginning, stopped and removed at the end.
 
-    It has an embedded database in `folder`, unless the flags give a DSN. Once started, `grpc` and
-    `http` are HOST:PORT, `schema` is a number and `dsn` the embedded database's connection string.
+    It has an embedded database in `folder`, unless the flags or the environment give a DSN. Once
+    started, `grpc` and `http` are HOST:PORT, `schema` is a number and `dsn` the embedded database's
+    connection string. Where pages are served by TLS, `tls` is to be the context of who gets them.
     """
 
-    def __init__(self, *flags, user=None):
+    def __init__(self, *flags, user=None, environment=None):
         self.user = user
+        self.environment = environment or {}
+        self.tls = None
         self.process = None
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="twi-client."))
         # PostgreSQL runs as another user than root, who has to pass through here.
@@ -59,8 +62,9 @@ class Server:
             # That user may not reach where it was built.
             self.program = shutil.copy(PROGRAM, self.folder)
             shutil.chown(self.folder, user)
-        database = [] if any(flag.startswith("--dsn=") for flag in flags) else [
-            f"--embedded_dir={self.folder}/database"]
+        given = (self.environment.keys() & {"TWI_DATA_DSN", "TWI_DATA_DSN_FILE"} or
+                 any(flag.startswith("--dsn=") for flag in flags))
+        database = [] if given else [f"--embedded_dir={self.folder}/database"]
         self.flags = ["--listen=127.0.0.1:0", "--http_listen=127.0.0.1:0", "--drain_notice=0",
                       *database, *flags]
 
@@ -70,9 +74,9 @@ class Server:
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(
                 [self.program, "serve", *self.flags], stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=log, text=True, env=ENVIRONMENT, cwd="/",
-                user=self.user, group=self.user and "nogroup",
-                extra_groups=self.user and [])
+                stdout=subprocess.PIPE, stderr=log, text=True,
+                env=ENVIRONMENT | self.environment, cwd="/", user=self.user,
+                group=self.user and "nogroup", extra_groups=self.user and [])
         readable, _, _ = select.select([self.process.stdout], [], [], 60)
         line = self.process.stdout.readline() if readable else ""
         match = READY.fullmatch(line)
@@ -129,8 +133,9 @@ class Server:
 
 def get(server, path):
     """Status and text of a page of the HTTP port."""
+    url = f"{'https' if server.tls else 'http'}://{server.http}{path}"
     try:
-        with urllib.request.urlopen(f"http://{server.http}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=10, context=server.tls) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

@@ -15,6 +15,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
 
 constexpr char kStanzas[] = R"(select 1;
 -- name: Fine
@@ -102,6 +103,7 @@ select name from t where id = :id;
 
 -- name: PageOfANameThatIsMuchTooLongForASecondPage
 -- page: name, id
+-- scan: u: it is small
 select name, id from t where :page.after order by name, id limit :page.size;
 )";
 
@@ -139,10 +141,11 @@ catalog.sql:71: the keys of `-- page:` go in different directions: a row compari
 catalog.sql:74: ANameThatIsMuchTooLongEvenForAPreparedStatement does not end with a semicolon: write one
 catalog.sql:74: ANameThatIsMuchTooLongEvenForAPreparedStatement: `CatalogService/ANameThatIsMuchTooLongEvenForAPreparedStatement` is longer than 60 bytes, which prepared statements can be named by
 catalog.sql:75: `-- none: PERHAPS` is none of OK, NOT_FOUND, ALREADY_EXISTS
-catalog.sql:76: unknown directive `-- cached:`; there are name, part, batch, none, page, stream
+catalog.sql:76: unknown directive `-- cached:`; there are name, part, batch, none, page, scan, stream
 catalog.sql:79: CatalogService has no rpc Nobody: add it to twi/test/v1/catalog.proto, or rename the stanza
 catalog.sql:82: a second stanza Fine: remove one
 catalog.sql:85: PageOfANameThatIsMuchTooLongForASecondPage: `CatalogService/PageOfANameThatIsMuchTooLongForASecondPage` is longer than 56 bytes, which prepared statements can be named by
+catalog.sql:85: PageOfANameThatIsMuchTooLongForASecondPage: has a `-- scan:` line of u, which it does not read
 other.sql:1: no service in other.proto: add it, or remove this file
 )";
 
@@ -181,9 +184,15 @@ TEST_F(CatalogTest, MistakesOfPartsAreTold) {
                                         "-- part: rows\n"
                                         "from t\n"
                                         "where no_such_column = :id\n"
+                                        "-- part: of(key)\n"
+                                        "from t where :key = :id\n"
                                         "-- name: Fine\n"
                                         "select t.name\n"
                                         ":part.rows;\n"
+                                        "-- name: NoColumn\n"
+                                        "select t.name :part.of(no_such_key);\n"
+                                        "-- name: UnusedField\n"
+                                        "select t.name :part.of;\n"
                                         "-- name: UnknownField\n"
                                         "select name from t where id = :id and :part.row;\n"}});
   std::vector<std::string> told;
@@ -192,11 +201,45 @@ TEST_F(CatalogTest, MistakesOfPartsAreTold) {
     told.push_back(absl::StrCat(problem.line, ": ", problem.message));
   }
   EXPECT_THAT(
-      told,
-      ElementsAre("1: nothing uses part unused: write `:part.unused`, or remove it",
-                  "6: Fine: the database refuses it: column \"no_such_column\" does not exist "
-                  "(`where no_such_column = $1`)",
-                  "9: UnknownField: placeholder :part.row is no field: ById has no part, only id"));
+      told, UnorderedElementsAre(
+                "1: nothing uses part unused: write `:part.unused`, or remove it",
+                "8: Fine: the database refuses it: column \"no_such_column\" does not exist "
+                "(`where no_such_column = $1`)",
+                "11: NoColumn: the database refuses it: column \"no_such_key\" does not exist "
+                "(`select t.name from t where no_such_key = $1`)",
+                "13: UnusedField: :part.of has 0 arguments: write `:part.of(key)`",
+                "15: UnknownField: placeholder :part.row is no field: ById has no part, only id"));
+}
+
+TEST_F(CatalogTest, PartsOfOtherFilesHaveTheirNames) {
+  database_.Run("create table t (id bigint primary key, name text not null)");
+  const Catalog::Loaded loaded =
+      Load({{"catalog.sql",
+             "-- part: rows\n"
+             "from t\n"
+             "-- name: Fine\n"
+             "select t.name\n"
+             ":part.rows\n"
+             ":part.other.rows;\n"
+             "-- name: UnknownField\n"
+             "select name from t where id = :id and :part.catalog.rows;\n"},
+            {"other.sql",
+             "-- part: rows\n"
+             "where t.id = :id\n"
+             "-- part: unused\n"
+             "from t\n"}});
+  std::vector<std::string> told;
+  for (const Problem& problem : loaded.problems) {
+    if (problem.message.starts_with("no stanza for rpc")) continue;
+    told.push_back(absl::StrCat(problem.file, ":", problem.line, ": ", problem.message));
+  }
+  EXPECT_THAT(told,
+              UnorderedElementsAre(
+                  "catalog.sql:7: UnknownField: placeholder :part.catalog.rows is no field: ById "
+                  "has no part, "
+                  "only id",
+                  "other.sql:1: no service in other.proto: add it, or remove this file",
+                  "other.sql:3: nothing uses part unused: write `:part.unused`, or remove it"));
 }
 
 TEST_F(CatalogTest, AServiceWithoutAFileIsTold) {
@@ -204,6 +247,27 @@ TEST_F(CatalogTest, AServiceWithoutAFileIsTold) {
   ASSERT_EQ(loaded.problems.size(), 1u);
   EXPECT_EQ(loaded.problems[0].file, "catalog.sql");
   EXPECT_THAT(loaded.problems[0].message, HasSubstr("the file is missing"));
+}
+
+TEST_F(CatalogTest, WhatIsWrittenByHandHasNoStanza) {
+  const auto* admin = google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(
+      "twi.data.v1.AdminService");
+  ASSERT_NE(admin, nullptr);
+  auto loaded = Catalog::Load(
+      database_.dsn(), {{"admin.sql", "-- name: GetPool\nselect 1;\n-- name: Cancel\nselect 1;"}},
+      {admin});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  std::vector<std::string> problems;
+  for (const Problem& problem : loaded->problems) problems.push_back(problem.message);
+  EXPECT_THAT(
+      problems,
+      UnorderedElementsAre(
+          "GetPool is written by hand: remove the stanza",
+          "AdminService has no rpc Cancel: add it to twi/data/v1/admin.proto, or rename the "
+          "stanza",
+          "no stanza for rpc CancelStatement: add `-- name: CancelStatement`",
+          "no stanza for rpc ListRunningStatements: add `-- name: ListRunningStatements`",
+          "no stanza for rpc ListTableSizes: add `-- name: ListTableSizes`"));
 }
 
 TEST_F(CatalogTest, ADatabaseThatIsNotThereIsUnavailable) {

@@ -112,6 +112,16 @@ TEST(Repository, ReadsProseAsProse) {
   EXPECT_EQ(repository.stanzas[0].text_line, 6);
 }
 
+TEST(Repository, ReadsWhichTablesAreReadWhole) {
+  const Repository repository = Parse(
+      "-- name: A\n-- scan: things: they are few\n-- scan: more: all: each counts\nselect 1;\n");
+  EXPECT_THAT(repository.stanzas[0].scans, ElementsAre("more", "things"));
+  for (const std::string said : {"things", "things:", ": they are few", "things they are few"}) {
+    EXPECT_THAT(ProblemsOf("-- name: A\n-- scan: " + said + "\nselect 1;"),
+                ElementsAre(HasSubstr("things.sql:2: `-- scan: " + said + "` is not")));
+  }
+}
+
 TEST(Repository, RefusesDirectivesThatItDoesNotKnow) {
   EXPECT_THAT(ProblemsOf("-- name: A\n-- pages: id\n-- nome: OK\nselect 1;"),
               ElementsAre(HasSubstr("things.sql:2: unknown directive `-- pages:`"),
@@ -234,6 +244,11 @@ TEST(Repository, RefusesPartsThatAreMore) {
                           "things.sql:3: `-- none:` in a part: say it of what is named",
                           "things.sql:1: part a ends with a semicolon: it is a piece",
                           "things.sql:5: a second part a: remove one"));
+  EXPECT_THAT(ProblemsOf("-- part: a(b\n-- part: c()\n-- part: d(1)\n-- part: e(f g)\n"),
+              ElementsAre("things.sql:1: `-- part: a(b` is not `-- part: x(a, b)`",
+                          "things.sql:2: `-- part: c()` is not `-- part: x(a, b)`",
+                          "things.sql:3: `-- part: d(1)` is not `-- part: x(a, b)`",
+                          "things.sql:4: `-- part: e(f g)` is not `-- part: x(a, b)`"));
 }
 
 }  // namespace

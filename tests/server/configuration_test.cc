@@ -46,6 +46,16 @@ class ConfigurationTest : public testing::Test {
   std::vector<std::string> warnings_;
 };
 
+TEST_F(ConfigurationTest, SettingsTellNoSecrets) {
+  environment_["TWI_DATA_DSN"] = "host=db password=secret";
+  ASSERT_TRUE(Make({"--pool_max=9", "--tls_certificate=/crt", "--tls_key=/key"}).ok());
+  const auto settings = Settings();
+  EXPECT_EQ(settings.at("pool_max"), "9");
+  EXPECT_EQ(settings.at("dsn"), "yes");
+  EXPECT_EQ(settings.at("tls_key"), "yes");
+  EXPECT_EQ(settings.at("access_file"), "");
+}
+
 TEST_F(ConfigurationTest, HasDefaults) {
   const absl::StatusOr<Configuration> made = Make({});
   ASSERT_TRUE(made.ok()) << made.status();
@@ -129,6 +139,35 @@ TEST_F(ConfigurationTest, TellsEveryMistakeOfTheCommandLine) {
                   "--log_level: 'loud' is not one of debug, info, warning, error",
                   "--nothreads: there is no such flag",
                   "--insecure: 'perhaps' is not true or false", "--listen: its value is missing"));
+}
+
+TEST_F(ConfigurationTest, APasswordIsNoArgument) {
+  for (const char* dsn : {"--dsn=host=db password=secret", "--dsn=postgresql://me:secret@db/twi"}) {
+    const std::vector<std::string> mistakes = Mistakes({dsn});
+    ASSERT_EQ(mistakes.size(), 1U);
+    EXPECT_THAT(mistakes[0], AllOf(HasSubstr("TWI_DATA_DSN"), Not(HasSubstr("secret"))));
+  }
+  EXPECT_TRUE(Make({"--dsn=host=db passfile=/etc/twi/pgpass"}).ok());
+  environment_["TWI_DATA_DSN"] = "host=db password=secret";
+  EXPECT_TRUE(Make({}).ok());
+}
+
+TEST_F(ConfigurationTest, WhatIsNoConnectionStringIsNotRepeated) {
+  environment_["TWI_DATA_DSN"] = "host=db secret";
+  EXPECT_THAT(Mistakes({}), ElementsAre("the DSN: it is neither a connection string nor a URI of "
+                                        "libpq"));
+}
+
+TEST_F(ConfigurationTest, WhoIsSaidMayCallFromAnywhere) {
+  EXPECT_TRUE(Make({"--listen=0.0.0.0:1", "--access_file=a"}).ok());
+}
+
+TEST_F(ConfigurationTest, TlsIsWhole) {
+  EXPECT_THAT(
+      Mistakes({"--tls_key=k", "--tls_client_ca=c"}),
+      ElementsAre(HasSubstr("--tls_certificate, --tls_key:"), HasSubstr("--tls_client_ca:")));
+  EXPECT_THAT(Mistakes({"--tls_certificate=c"}), ElementsAre(HasSubstr("--access_file")));
+  EXPECT_TRUE(Make({"--access_file=a"}).ok());
 }
 
 TEST_F(ConfigurationTest, TellsEveryValueThatCannotBe) {
@@ -228,7 +267,7 @@ TEST(FlagsHelp, HasEveryFlag) {
     ++flags;
     EXPECT_THAT(help, HasSubstr(absl::StrCat("\n  --", name, flag->IsOfType<bool>() ? " " : "=")));
   }
-  EXPECT_EQ(flags, 20);
+  EXPECT_EQ(flags, 25);
   for (const absl::string_view line : absl::StrSplit(help, '\n')) EXPECT_LE(line.size(), 100);
 }
 

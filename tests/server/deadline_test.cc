@@ -82,12 +82,11 @@ class LateService : public Service {
   const google::protobuf::ServiceDescriptor* descriptor() const override {
     return SleepRequest::descriptor()->file()->FindServiceByName("HandwrittenService");
   }
-  absl::Status Answer(const google::protobuf::MethodDescriptor&,
-                      const google::protobuf::Message& request,
-                      google::protobuf::Message*) override {
+  Task<absl::Status> Answer(Call&, const google::protobuf::Message& request,
+                            google::protobuf::Message*) override {
     const double seconds = static_cast<const SleepRequest&>(request).seconds();
     std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
-    return absl::OkStatus();
+    co_return absl::OkStatus();
   }
 };
 

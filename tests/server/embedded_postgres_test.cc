@@ -101,7 +101,7 @@ class EmbeddedPostgresTest : public ::testing::Test {
     }));
   }
 
-  std::string root_ = "/tmp/embedded.XXXXXX";
+  std::string root_ = fs::temp_directory_path() / "embedded.XXXXXX";
   std::string directory_;
 };
 

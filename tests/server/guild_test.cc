@@ -6,8 +6,10 @@
 
 #include <atomic>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "tests/support/conversation.h"
 #include "tests/support/running_server.h"
 #include "tests/support/together.h"
 #include "twi/data/v1/audit.pb.h"
@@ -20,6 +22,9 @@
 namespace twi::server {
 namespace {
 
+using data::v1::SyncGuildRequest;
+using data::v1::SyncGuildResponse;
+using testing::Conversation;
 using testing::RunningServer;
 
 constexpr int kCallers = 16;
@@ -44,8 +49,39 @@ class GuildTest : public ::testing::Test {
     });
   }
 
+  /// Streams all objects in; how many of them were created, updated and unchanged.
+  SyncGuildResponse Sync(const std::vector<SyncGuildRequest>& objects) {
+    Conversation conversation(server_.stub(), kSyncGuild);
+    for (const SyncGuildRequest& object : objects) EXPECT_TRUE(conversation.Write(object));
+    conversation.WritesDone();
+    SyncGuildResponse response;
+    EXPECT_TRUE(conversation.Read(&response));
+    const grpc::Status status = conversation.Finish();
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return response;
+  }
+
+  static constexpr char kSyncGuild[] = "/twi.data.v1.ServersService/SyncGuild";
   RunningServer server_;
 };
+
+/// A guild with so many roles, and members with one each: 1 + 3 * `size` objects.
+std::vector<SyncGuildRequest> Guild(int size) {
+  std::vector<SyncGuildRequest> objects(1 + 3 * static_cast<size_t>(size));
+  objects[0].mutable_server()->set_server_id(1);
+  for (int i = 1; i <= size; ++i) {
+    data::v1::Role& role = *objects[i].mutable_role();
+    role.set_id(i);
+    role.set_guild_id(1);
+    data::v1::User& user = *objects[size + i].mutable_user();
+    user.set_user_id(i);
+    user.set_username(absl::StrCat("member ", i));
+    data::v1::RoleMembership& membership = *objects[2 * size + i].mutable_role_membership();
+    membership.set_user_id(i);
+    membership.set_role_id(i);
+  }
+  return objects;
+}
 
 TEST_F(GuildTest, AServerThatAllNameAlikeIsWrittenOnce) {
   std::atomic<int> created = 0;
@@ -158,6 +194,53 @@ TEST_F(GuildTest, AMembershipThatAllTellIsOne) {
   });
   EXPECT_EQ(created, kCallers / 2 * kCalls);
   EXPECT_EQ(Value("select count(*) from role_membership"), absl::StrCat(created.load()));
+}
+
+TEST_F(GuildTest, AGuildThatAllTakeOverIsWrittenOnce) {
+  const std::vector<SyncGuildRequest> objects = Guild(100);
+  std::atomic<int64_t> created = 0;
+  std::atomic<int64_t> unchanged = 0;
+  const auto sync_all = [&] {
+    testing::Together(8, [&](int) {
+      const SyncGuildResponse response = Sync(objects);
+      EXPECT_EQ(response.updated(), 0);
+      created += response.created();
+      unchanged += response.unchanged();
+    });
+  };
+  sync_all();
+  EXPECT_EQ(created, 301);
+  EXPECT_EQ(unchanged, 7 * 301);
+  const std::string versions =
+      "select md5(concat((select string_agg(concat(server_id, ctid), '') from servers), "
+      "(select string_agg(concat(id, ctid), '' order by id) from roles), "
+      "(select string_agg(concat(user_id, ctid), '' order by user_id) from users)))";
+  const std::string before = Value(versions);
+  sync_all();
+  EXPECT_EQ(created, 301);
+  EXPECT_EQ(unchanged, 15 * 301);
+  EXPECT_EQ(Value(versions), before);
+}
+
+TEST_F(GuildTest, AGuildThatLacksARoleIsTakenOverUpToIt) {
+  std::vector<SyncGuildRequest> objects = Guild(100);
+  objects[280].mutable_role_membership()->set_role_id(101);
+  Conversation conversation(server_.stub(), kSyncGuild);
+  for (const SyncGuildRequest& object : objects) {
+    if (!conversation.Write(object)) break;
+  }
+  conversation.WritesDone();
+  const grpc::Status status = conversation.Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(testing::DetailsOf(status).info.metadata().at("requests_done"), "256");
+  EXPECT_EQ(Value("select (select count(*) from servers) + (select count(*) from roles) + (select "
+                  "count(*) from users) + (select count(*) from role_membership)"),
+            "256");
+  // What is done already is passed over.
+  objects[280] = Guild(100)[280];
+  const SyncGuildResponse response = Sync(objects);
+  EXPECT_EQ(response.created(), 45);
+  EXPECT_EQ(response.unchanged(), 256);
 }
 
 TEST_F(GuildTest, VoiceIsRecordedWholeWhoeverElseSpeaks) {

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -16,6 +17,7 @@ namespace twi::server {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class HttpTest : public testing::Test {
  protected:
@@ -69,13 +71,31 @@ TEST_F(HttpTest, OtherPathsListWhatThereIs) {
     EXPECT_EQ(page->status, 404) << path;
     EXPECT_EQ(page->body, "Not found. There is:\n/livez\n/metrics\n/readyz\n");
   }
-  EXPECT_EQ(client_->Post("/metrics", "x", "text/plain")->status, 404);
+  EXPECT_EQ(client_->Post("/none", "x", "text/plain")->status, 404);
 }
 
-TEST_F(HttpTest, RefusesBodies) {
+TEST_F(HttpTest, PagesAreReadAlone) {
   const httplib::Result page = client_->Post("/metrics", std::string(5000, 'x'), "text/plain");
   ASSERT_TRUE(page);
-  EXPECT_EQ(page->status, 413);
+  EXPECT_EQ(page->status, 405);
+  EXPECT_EQ(page->get_header_value("Allow"), "GET, HEAD");
+  EXPECT_EQ(client_->Put("/metrics", "x", "text/plain")->status, 405);
+  EXPECT_EQ(client_->Delete("/metrics")->status, 405);
+  EXPECT_EQ(client_->Options("/metrics")->status, 405);
+}
+
+TEST_F(HttpTest, APageThatFailsSaysNothingOfWhy) {
+  const auto server = HttpServer::Start(
+      {"127.0.0.1", 0}, {{"/page", []() -> Page { throw std::runtime_error("password=secret"); }}});
+  ASSERT_TRUE(server.ok()) << server.status();
+  httplib::Client client("127.0.0.1", (*server)->address().port);
+  for (int i = 0; i < 3; ++i) {
+    const httplib::Result page = client.Get("/page");
+    ASSERT_TRUE(page);
+    EXPECT_EQ(page->status, 500);
+    EXPECT_EQ(page->body, "");
+    for (const auto& [name, value] : page->headers) EXPECT_THAT(value, Not(HasSubstr("secret")));
+  }
 }
 
 TEST_F(HttpTest, AConnectionIsNotKept) {

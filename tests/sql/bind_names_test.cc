@@ -119,6 +119,34 @@ TEST(BindNames, KeepsAFixedNameThatFixedTextsMention) {
   EXPECT_EQ(bound->text, "select $1 + 1");
 }
 
+TEST(BindNames, GivesArgumentsToTexts) {
+  const std::vector<Insertion> parts = {
+      {"part.rows",
+       "select :key from :source t where :page.after or :key = ':key'",
+       {"source", "key"}},
+      {"part.plain", "f"}};
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"with q as (:part.rows(users u, f(u.a, u.b[1])) limit :n)",
+       "with q as (select f(u.a, u.b[1]) from users u t where :page.after or f(u.a, u.b[1]) = "
+       "':key' limit :n)"},
+      // Names in arguments stay, and are not taken for parameters.
+      {":part.rows( (select ':x, y' as key) , :source)",
+       "select :source from (select ':x, y' as key) t where :page.after or :source = ':key'"},
+      {":part.rows(a, :part.plain)", "select f from a t where :page.after or f = ':key'"},
+      // A text without parameters is no call.
+      {"select :part.plain(:a), :other(1)", "select f(:a), :other(1)"}};
+  for (const auto& [text, inserted] : cases) {
+    const auto told = Insert(text, parts);
+    ASSERT_TRUE(told.ok()) << told.status();
+    EXPECT_EQ(*told, inserted);
+  }
+  for (const char* text : {":part.rows", ":part.rows(a)", ":part.rows(a, b, c)", ":part.rows(a"}) {
+    EXPECT_THAT(std::string(Insert(text, parts).status().message()),
+                HasSubstr("write `:part.rows(source, key)`"))
+        << text;
+  }
+}
+
 TEST(BindNames, IsAsLongAsTheTextIs) {
   std::string text = "select 0";
   for (int i = 0; i < 100'000; ++i) text += ", :a";

@@ -247,6 +247,24 @@ TEST_F(LoanTest, ACrashOfTheDatabaseIsToldToThoseWhoHaveASessionAndThoseWhoWait)
   EXPECT_TRUE(Ask().Wait().ok());
 }
 
+TEST_F(LoanTest, WhenALaneIsBackNoLoanIsRefused) {
+  const testing::Database elsewhere;
+  const std::string name = database_.Value("select current_database()");
+  for (int round = 0; round < 4; ++round) {
+    elsewhere.Run("alter database " + name + " allow_connections false");
+    elsewhere.Run(
+        "select pg_terminate_backend(pid, 60000) from pg_stat_activity where datname = '" + name +
+        "'");
+    // Sessions and lanes try to connect each for themselves, and both less and less often.
+    EXPECT_TRUE(Eventually([this] { return Reason(Ask().Wait()) == "DATABASE_UNAVAILABLE"; }));
+    std::this_thread::sleep_for(std::chrono::milliseconds(400));
+    elsewhere.Run("alter database " + name + " allow_connections true");
+    EXPECT_TRUE(Eventually([this] { return Run(kEcho, {1})[0]->status.ok(); }));
+    EXPECT_TRUE(Ask().Wait().ok());
+    borrowers_.clear();
+  }
+}
+
 TEST_F(LoanTest, AStopEndsWhatIsLent) {
   const Statement slow = {"", "insert into t select 1 from pg_sleep(600)", false};
   LendAll(3);

@@ -70,6 +70,24 @@ TEST_F(PoolTest, AFailingWriteUndoesNoOther) {
   EXPECT_EQ(Count(), "100");
 }
 
+TEST_F(PoolTest, AWriteTellsItsTransaction) {
+  database_.Run("insert into t values (7)");
+  wants_transaction_ = true;
+  const auto executions = Run(kInsert, Range(0, 100));
+  int told = 0;
+  for (size_t i = 0; i < executions.size(); ++i) {
+    if (!executions[i]->transaction) continue;
+    ++told;
+    EXPECT_EQ(database_.Value("select xmin from t where id = " + std::to_string(i)),
+              std::to_string(static_cast<uint32_t>(*executions[i]->transaction)));
+  }
+  EXPECT_GT(told, 0);
+  EXPECT_FALSE(executions[7]->transaction) << "it failed";
+
+  const Statement idle{"Test/Idle", "update t set id = id where id = $1 and false", false};
+  EXPECT_FALSE(Run(idle, {7})[0]->transaction) << "it changed nothing";
+}
+
 TEST_F(PoolTest, AFailureAtTheCommitIsItsOwnCallersAlone) {
   database_.Run("insert into t select generate_series(0, 63)");
   std::vector<int64_t> values = Range(0, 64);

@@ -112,6 +112,28 @@ TEST_F(ProofTest, LimitsAndAggregatesAreOneRow) {
                  "insert into users (id) select id from links limit 2 returning id"});
 }
 
+TEST_F(ProofTest, TextsTellTheBranchesOfAUnionApart) {
+  const auto several = [](const std::string& statement) { return Of(statement).Several({0, 1}); };
+  for (const char* united :
+       {"select 'u', id from users union all select 'l', id from links",
+        "select 'u', id from users union select 'l', id from links union all select 'x', $1",
+        "(select 'u', id from users order by name limit 5) union all (select 'l', id from links)",
+        "select q.place, q.id from (select 'u' as place, id from users union all select 'l', id "
+        "from links) q where q.id > 5"}) {
+    EXPECT_EQ(several(united), "") << united;
+  }
+  for (const char* united :
+       {"select 'u', id from users union all select 'u', id from links",
+        "select 'u', id from users union all select 'l', id from links union all select 'u', $1",
+        "select name, id from users union all select 'l', id from links",
+        "select 'u', id from users union all select null, id from links",
+        // Either may be the other, in the type that the union gives them.
+        "select 'u', id from users union all select 'U'::citext, id from links",
+        "select 'u', name from users union all select 'l', title from links"}) {
+    EXPECT_EQ(several(united), "a union") << united;
+  }
+}
+
 TEST_F(ProofTest, KeysPinRows) {
   ExpectOne(
       {"select name from users where id = $1", "select name from users u where $1 = u.id",

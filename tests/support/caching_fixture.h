@@ -69,11 +69,12 @@ class CachingTest : public ::testing::TestWithParam<sql::ChangesFrom> {
   CachingTest() {
     std::unique_ptr<testing::RunningServer>& server = servers[GetParam()];
     if (server == nullptr) {
+      // What a test holds up for long is nothing that the next one hears of.
+      const sql::PoolOptions pool{.max_wait = absl::InfiniteDuration()};
       server = std::make_unique<testing::RunningServer>(
           kTables, std::vector<EmbeddedText>{{"caching.sql", kStanzas}},
           std::vector{NumberRow::descriptor()->file()->FindServiceByName("CachingService")},
-          Pipeline::Options(), std::vector<Service*>(), sql::PoolOptions(), /*caching=*/true,
-          GetParam());
+          Pipeline::Options(), std::vector<Service*>(), pool, /*caching=*/true, GetParam());
     }
     served = server.get();
     UntilOpen();

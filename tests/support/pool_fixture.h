@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
@@ -11,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "sql/flow.h"
 #include "sql/pool.h"
 #include "tests/support/database.h"
 
@@ -61,6 +63,7 @@ class PoolTest : public ::testing::Test {
     EXPECT_TRUE(Eventually([this] { return Connections() == 0; }));
     options.dsn = database_.dsn();
     options.slow = slow_;
+    options.max_wait = max_wait_;
     pool_ = std::make_unique<Pool>(options);
     ASSERT_TRUE(pool_->WaitConnected(absl::Seconds(60)).ok());
   }
@@ -132,6 +135,8 @@ class PoolTest : public ::testing::Test {
       auto execution = std::make_unique<Execution>();
       execution->statement = &statement;
       execution->parameters.Add(Int8(value));
+      execution->wants_transaction = wants_transaction_;
+      execution->flow = flow_;
       execution->deadline = Clock::now() + timeout;
       execution->cancelled = &cancelled_;
       execution->done = [this] { Done(); };
@@ -173,8 +178,16 @@ class PoolTest : public ::testing::Test {
   std::string Count() { return database_.Value("select count(*) from t"); }
 
   const absl::Duration slow_;
+  /// For the next pool: unless a test wants it, none refuses what waits for long.
+  absl::Duration max_wait_ = absl::InfiniteDuration();
   testing::Database database_;
   std::atomic<bool> cancelled_{false};
+  /// Executions are asked for their transactions.
+  bool wants_transaction_ = false;
+  /// They outlive the pool.
+  std::array<Flow, 4> flows_;
+  /// Whose executions are.
+  const Flow* flow_ = nullptr;
   std::mutex mutex_;
   std::condition_variable changed_;
   int outstanding_ = 0;

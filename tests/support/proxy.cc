@@ -83,8 +83,14 @@ void Proxy::Cut() {
   while (cutting_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
+void Proxy::Freeze() {
+  freezing_ = true;
+  while (freezing_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
 void Proxy::Run() {
   std::vector<Pair> pairs;
+  std::vector<Pair> frozen;
   const auto end = [](const Pair& pair) {
     close(pair.client);
     close(pair.server);
@@ -95,6 +101,11 @@ void Proxy::Run() {
       pairs.clear();
       holding_ = false;
       cutting_ = false;
+    }
+    if (freezing_) {
+      frozen.insert(frozen.end(), pairs.begin(), pairs.end());
+      pairs.clear();
+      freezing_ = false;
     }
     std::vector<pollfd> polled = {{listener_, POLLIN, 0}};
     const short answers = holding_ ? 0 : POLLIN;
@@ -122,7 +133,7 @@ void Proxy::Run() {
     Check(connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), "connect");
     pairs.push_back({client, server});
   }
-  std::for_each(pairs.begin(), pairs.end(), end);
+  for (const auto& left : {pairs, frozen}) std::for_each(left.begin(), left.end(), end);
 }
 
 }  // namespace twi::testing

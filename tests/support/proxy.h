@@ -20,6 +20,9 @@ class Proxy {
 
   /// From now on what the database answers is not passed on.
   void HoldAnswers() { holding_ = true; }
+  /// From now on the connections that there are pass nothing on, as if the network had lost them;
+  /// new ones pass both ways.
+  void Freeze();
   /// Ends all connections, on both sides, without what was held; new ones pass both ways.
   void Cut();
 
@@ -33,6 +36,7 @@ class Proxy {
   int listener_;
   std::atomic<bool> holding_{false};
   std::atomic<bool> cutting_{false};
+  std::atomic<bool> freezing_{false};
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

@@ -36,7 +36,9 @@ RunningServer::RunningServer(
     const std::string& tables, const std::vector<EmbeddedText>& stanzas,
     const std::vector<const google::protobuf::ServiceDescriptor*>& data_services,
     const server::Pipeline::Options& options, const std::vector<server::Service*>& services,
-    sql::PoolOptions pool, bool caching, sql::ChangesFrom way) {
+    sql::PoolOptions pool, bool caching, sql::ChangesFrom way, server::Access* access,
+    std::chrono::milliseconds slow)
+    : slow_queries_(slow) {
   OrDie(OrDie(sql::Migrations::Load(database_.dsn())).Up([](const sql::MigrationStep&) {}));
   if (!tables.empty()) database_.Run(tables);
   if (caching) {
@@ -61,8 +63,17 @@ RunningServer::RunningServer(
   }
   cache_ = std::make_unique<server::CacheService>(caching_.get(), catalog_.get());
   all.push_back(cache_.get());
-  pipeline_ = std::make_unique<server::Pipeline>(options, catalog_.get(), pool_.get(),
-                                                 caching_.get(), all, &metrics_);
+  admin_ = std::make_unique<server::AdminService>(
+      server::AdminService::About{.pool = {.dsn = database_.dsn()},
+                                  .version = "1.2.3",
+                                  .commit = "abc",
+                                  .settings = {{"pool_max", "20"}}},
+      pool_.get(), &slow_queries_);
+  all.push_back(admin_.get());
+  server::Pipeline::Options told = options;
+  told.slow_queries = &slow_queries_;
+  pipeline_ = std::make_unique<server::Pipeline>(told, catalog_.get(), pool_.get(), caching_.get(),
+                                                 access, all, &metrics_);
   server_ = OrDie(server::Server::Start("127.0.0.1:0", 1, pipeline_.get()));
   health_->SetServing(true);
   stub_ = std::make_unique<grpc::GenericStub>(
@@ -71,6 +82,7 @@ RunningServer::RunningServer(
 
 RunningServer::~RunningServer() {
   server_->Shutdown(absl::Seconds(5));
+  admin_->Stop();
   pool_->Stop();
 }
 

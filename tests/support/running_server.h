@@ -3,6 +3,7 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -14,6 +15,7 @@
 #include "server/metrics.h"
 #include "server/pipeline.h"
 #include "server/server.h"
+#include "server/services/admin.h"
 #include "server/services/cache.h"
 #include "server/services/health.h"
 #include "sql/pool.h"
@@ -29,12 +31,14 @@ class RunningServer {
   explicit RunningServer(bool caching)
       : RunningServer({}, kRepositories, DataServices(), {}, {}, {}, caching) {}
   /// With operations of a test's own, whose tables `tables` makes, handwritten services, and a
-  /// cache that follows the database's changes in one way.
+  /// cache that follows the database's changes in one way; `access` may be null.
   RunningServer(const std::string& tables, const std::vector<EmbeddedText>& stanzas,
                 const std::vector<const google::protobuf::ServiceDescriptor*>& data_services,
                 const server::Pipeline::Options& options = {},
                 const std::vector<server::Service*>& services = {}, sql::PoolOptions pool = {},
-                bool caching = false, sql::ChangesFrom way = sql::ChangesFrom::kStream);
+                bool caching = false, sql::ChangesFrom way = sql::ChangesFrom::kStream,
+                server::Access* access = nullptr,
+                std::chrono::milliseconds slow = std::chrono::milliseconds(500));
   ~RunningServer();
 
   /// One unary call. `response` may be null when its content does not matter.
@@ -64,6 +68,8 @@ class RunningServer {
   std::unique_ptr<server::Service> reflection_;
   std::unique_ptr<server::Caching> caching_;
   std::unique_ptr<server::Service> cache_;
+  server::SlowQueries slow_queries_;
+  std::unique_ptr<server::AdminService> admin_;
   std::unique_ptr<server::Pipeline> pipeline_;
   std::unique_ptr<server::Server> server_;
   std::unique_ptr<grpc::GenericStub> stub_;

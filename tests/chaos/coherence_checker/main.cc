@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "nlohmann/json.hpp"
+#include "sql/migrate.h"
 #include "sql/outbox_triggers.h"
 #include "sql/publication.h"
 #include "tests/chaos/coherence_checker/mutant.h"
@@ -45,6 +46,15 @@ void Execute(const std::string& dsn, const std::string& sql) {
   pqxx::nontransaction(connection).exec(sql);
 }
 
+absl::Status Prepare(const std::string& dsn) {
+  const auto migrations = sql::Migrations::Load(dsn);
+  if (!migrations.ok()) return migrations.status();
+  absl::Status status = migrations->Up([](const sql::MigrationStep&) {});
+  if (!status.ok()) return status;
+  Execute(dsn, kTables);
+  return sql::PreparePublication(dsn);
+}
+
 int Main() {
   const std::string dsn = absl::GetFlag(FLAGS_dsn);
   const std::string source = absl::GetFlag(FLAGS_source);
@@ -53,8 +63,7 @@ int Main() {
     std::cerr << "--source is stream or outbox" << std::endl;
     return 64;
   }
-  Execute(dsn, kTables);
-  if (absl::Status status = sql::PreparePublication(dsn); !status.ok()) {
+  if (absl::Status status = Prepare(dsn); !status.ok()) {
     std::cerr << status << std::endl;
     return 1;
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <map>
 #include <pqxx/pqxx>
 #include <utility>
@@ -105,12 +106,47 @@ class Credulous : public Honest {
   }
 };
 
-/// It is current as of the answer to its question, not as of the question.
-class Late : public Honest {
+/// Hands on some of what it hears a while later.
+class Slack : public Honest {
  public:
   using Honest::Honest;
+  void OnTick(uint64_t position) override {
+    Release();
+    Honest::OnTick(position);
+  }
+
+ protected:
+  void Hold(std::function<void()> tell) {
+    held_.emplace_back(BootClock::now() + std::chrono::milliseconds(20), std::move(tell));
+  }
+  void Release() {
+    for (; !held_.empty() && held_.front().first <= BootClock::now(); held_.pop_front()) {
+      held_.front().second();
+    }
+  }
+
+ private:
+  std::deque<std::pair<BootClock::time_point, std::function<void()>>> held_;
+};
+
+/// Changes are heeded a while after they were told.
+class Slow : public Slack {
+ public:
+  using Slack::Slack;
+  void OnCommit(const Changes& changes) override {
+    Hold([this, changes] { Honest::OnCommit(changes); });
+  }
+};
+
+/// It is current as of the answer to its question, not as of the question.
+class Late : public Slack {
+ public:
+  using Slack::Slack;
+  void OnCommit(const Changes& changes) override {
+    Hold([this, changes] { Honest::OnCommit(changes); });
+  }
   void OnCurrent(BootClock::time_point, uint64_t position) override {
-    Honest::OnCurrent(BootClock::now(), position);
+    Hold([this, position] { Honest::OnCurrent(BootClock::now(), position); });
   }
 };
 
@@ -119,24 +155,6 @@ class Hasty : public Honest {
  public:
   using Honest::Honest;
   void OnTick(uint64_t position) override { Honest::OnCurrent(BootClock::now(), position); }
-};
-
-/// Changes are heeded a while after they were told.
-class Slow : public Honest {
- public:
-  using Honest::Honest;
-  void OnCommit(const Changes& changes) override {
-    waiting_.emplace_back(BootClock::now() + std::chrono::milliseconds(20), changes);
-  }
-  void OnTick(uint64_t position) override {
-    for (; !waiting_.empty() && waiting_.front().first <= BootClock::now(); waiting_.pop_front()) {
-      Honest::OnCommit(waiting_.front().second);
-    }
-    Honest::OnTick(position);
-  }
-
- private:
-  std::deque<std::pair<BootClock::time_point, Changes>> waiting_;
 };
 
 /// The time to come counts as told.
@@ -187,13 +205,16 @@ class Orderly : public Honest {
 };
 
 /// A token promises what nobody has told yet.
-class Generous : public Honest {
+class Generous : public Slack {
  public:
-  using Honest::Honest;
-  void OnTick(uint64_t) override { Honest::OnTick(~uint64_t{0}); }
-  void OnCurrent(BootClock::time_point as_of, uint64_t) override {
-    Honest::OnCurrent(as_of, ~uint64_t{0});
+  using Slack::Slack;
+  void OnCommit(const Changes& changes) override {
+    Hold([this, changes] { Honest::OnCommit(changes); });
   }
+  void OnCurrent(BootClock::time_point as_of, uint64_t) override {
+    Hold([this, as_of] { Honest::OnCurrent(as_of, ~uint64_t{0}); });
+  }
+  void OnTick(uint64_t) override { Slack::OnTick(~uint64_t{0}); }
 };
 
 sql::Oid OidOf(const std::string& dsn, const std::string& table) {

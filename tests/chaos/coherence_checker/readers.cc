@@ -5,19 +5,14 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "server/wire.h"
-#include "twi/test/v1/registers.pb.h"
+#include "tests/chaos/coherence_checker/methods.h"
 
 namespace twi::checker {
 namespace {
 
-using test::v1::Register;
-using test::v1::RegisterRequest;
-
-constexpr char kService[] = "/twi.test.v1.RegistersService/";
 constexpr size_t kMostTold = 10;
-// Of the ways, those that come first and show what Bump has written.
-constexpr size_t kWaysOfKey = 6;
+// Of the ways, the last ones, which show other registers than those of the keys.
+constexpr size_t kWaysOfOthers = 3;
 
 enum class Mode { kBounded, kStrict, kSession };
 
@@ -31,17 +26,11 @@ std::string TrailerOf(const grpc::ClientContext& context, const char* name) {
   return found == trailers.end() ? "" : std::string(found->second.data(), found->second.size());
 }
 
-grpc::ByteBuffer RequestOf(size_t key) {
-  RegisterRequest request;
-  request.set_k(static_cast<int64_t>(key));
-  return server::Buffer(request.SerializeAsString());
-}
-
 }  // namespace
 
 /// A method, and the registers that it shows: of the keys from the first on, or one.
 struct Readers::Way {
-  std::string method;
+  Method method;
   size_t first = 0;
   bool keyed = true;
   /// It shows no version but a sum, which never changes.
@@ -49,22 +38,25 @@ struct Readers::Way {
 };
 
 const std::vector<Readers::Way>& Readers::Ways() {
-  static const std::vector<Way> kWays = {{"Get"},
-                                         {"GetByTable"},
-                                         {"GetChild"},
-                                         {"GetLogged"},
-                                         {"GetLeaf"},
-                                         {"GetPartitioned"},
-                                         {"GetViewed"},
-                                         {"GetRefreshed", kSeen},
-                                         {"GetDefined", kDefined, false},
-                                         {"GetSum", 0, false, true}};
+  static const std::vector<Way> kWays = [] {
+    std::vector<Way> ways;
+    for (const char* name :
+         {"Get", "GetByTable", "GetChild", "GetLogged", "GetLeaf", "GetPartitioned", "GetViewed"}) {
+      ways.push_back({OfRegisters(name)});
+    }
+    for (const Method& method : OfTheBot()) ways.push_back({method});
+    ways.push_back({OfRegisters("GetRefreshed"), kSeen});
+    ways.push_back({OfRegisters("GetDefined"), kDefined, false});
+    ways.push_back({OfRegisters("GetSum"), 0, false, true});
+    return ways;
+  }();
   return kWays;
 }
 
 struct Readers::Caller {
   // Of the call under way:
   const Way* way = nullptr;  ///< Null: it writes.
+  const Method* method = nullptr;
   size_t key = 0;
   size_t replica = 0;
   Mode mode = Mode::kBounded;
@@ -147,8 +139,9 @@ void Readers::Begin(Caller& caller) {
     caller.way = writes ? nullptr : &ways[Draw(ways.size())];
     caller.key = DrawKey();
   } else if (caller.way == nullptr) {
-    caller.way = &ways[Draw(kWaysOfKey)];
+    caller.way = &ways[Draw(ways.size() - kWaysOfOthers)];
   }
+  caller.method = writes ? &Writing()[Draw(Writing().size())] : &caller.way->method;
   caller.replica = Draw(kReplicas);
   caller.mode = static_cast<Mode>(Draw(3));
   caller.stub = StubOf(caller.replica);
@@ -169,18 +162,19 @@ void Readers::Begin(Caller& caller) {
     caller.least = std::max({caller.least, ledger_->Known(reg), strict_[reg]});
   }
   if (caller.mode == Mode::kSession) caller.least = std::max(caller.least, caller.known[reg]);
+  const bool keyed = writes || caller.way->keyed;
   caller.reader = caller.stub->PrepareUnaryCall(
-      &*caller.context, absl::StrCat(kService, writes ? "Bump" : caller.way->method),
-      RequestOf(caller.way == nullptr || caller.way->keyed ? caller.key : 0), &queue_);
+      &*caller.context, caller.method->path,
+      caller.method->request(keyed ? static_cast<int64_t>(caller.key) : 0), &queue_);
   caller.reader->StartCall();
   caller.reader->Finish(&caller.response, &caller.status, &caller);
   if (Draw(1000) < static_cast<size_t>(options_.cancels_of_1000)) caller.context->TryCancel();
 }
 
 void Readers::End(Caller& caller) {
-  Register answer;
   const std::string how = TrailerOf(*caller.context, "x-cache");
-  const bool ok = caller.status.ok() && server::Parse(&caller.response, &answer).ok();
+  const auto version = caller.status.ok() ? caller.method->version(&caller.response) : std::nullopt;
+  const bool ok = version.has_value();
   {
     std::lock_guard lock(mutex_);
     (ok ? caller.way == nullptr ? findings_.writes : findings_.reads : findings_.errors) += 1;
@@ -189,10 +183,10 @@ void Readers::End(Caller& caller) {
   }
   // Nobody ever sees a register that is not there; but an update may wait for the row that another
   // takes away and makes anew, and then finds none.
-  if (caller.status.error_code() == grpc::StatusCode::NOT_FOUND && caller.way != nullptr) {
-    Violated(caller, "finds nothing");
-  }
-  if (ok) Check(caller, answer.v());
+  const bool none =
+      caller.status.error_code() == grpc::StatusCode::NOT_FOUND || (caller.status.ok() && !version);
+  if (none && caller.way != nullptr) Violated(caller, "finds nothing");
+  if (ok) Check(caller, *version);
 }
 
 void Readers::Check(Caller& caller, int64_t version) {
@@ -221,9 +215,8 @@ void Readers::Violated(const Caller& caller, const std::string& what) {
   std::lock_guard lock(mutex_);
   ++findings_.violations;
   if (findings_.first.size() >= kMostTold) return;
-  findings_.first.push_back(absl::StrCat(caller.way == nullptr ? "Bump" : caller.way->method, " ",
-                                         caller.key, " (", NameOf(caller.mode), ", replica ",
-                                         caller.replica, ", ",
+  findings_.first.push_back(absl::StrCat(caller.method->name(), " ", caller.key, " (",
+                                         NameOf(caller.mode), ", replica ", caller.replica, ", ",
                                          TrailerOf(*caller.context, "x-cache"), ") ", what));
 }
 
@@ -233,25 +226,28 @@ void Readers::CheckFinal() {
       for (size_t key = 0; key < (way.keyed ? kKeys : 1); ++key) {
         Caller caller;
         caller.way = &way;
+        caller.method = &way.method;
         caller.key = key;
         caller.replica = replica;
         caller.context.emplace();
         grpc::CompletionQueue queue;
         caller.stub = StubOf(replica);
-        caller.reader = caller.stub->PrepareUnaryCall(
-            &*caller.context, absl::StrCat(kService, way.method), RequestOf(key), &queue);
+        caller.reader =
+            caller.stub->PrepareUnaryCall(&*caller.context, way.method.path,
+                                          way.method.request(static_cast<int64_t>(key)), &queue);
         caller.reader->StartCall();
         caller.reader->Finish(&caller.response, &caller.status, &caller);
         void* tag = nullptr;
         bool ok = false;
         queue.Next(&tag, &ok);
         caller.least = ledger_->Known(caller.reg());
-        Register answer;
-        if (!caller.status.ok() || !server::Parse(&caller.response, &answer).ok()) {
+        const auto version =
+            caller.status.ok() ? way.method.version(&caller.response) : std::nullopt;
+        if (!version) {
           Violated(caller, absl::StrCat("in the end: ", caller.status.error_message()));
           continue;
         }
-        Check(caller, answer.v());
+        Check(caller, *version);
       }
     }
   }

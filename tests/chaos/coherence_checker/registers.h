@@ -1,13 +1,19 @@
 #pragma once
 
+#include <cstdint>
+
 namespace twi::checker {
 
 inline constexpr int kKeys = 64;
 inline constexpr int kAccounts = 4;
 inline constexpr int kMoney = 1000;
+// Of the bot's tables: the rows that are a key's, and the role that writes it.
+inline constexpr int64_t kGuild = 1;
+inline constexpr int64_t kWritingRoles = 1000;
+inline constexpr int64_t IdOf(int64_t key) { return key + 1; }
 
-// Whoever writes a register does it in one way or another to `reg`, and the triggers to the rest.
-// Keys from `kKeys` on are nobody's.
+// Whoever writes a register does it in one way or another to `reg`, and the triggers to the rest,
+// which are these tables and some of the bot's. Keys from `kKeys` on are nobody's.
 inline constexpr char kTables[] = R"(
 create table reg (k bigint primary key, v bigint not null);
 create table reg_child (k bigint references reg on delete cascade, id bigint, v bigint not null,
@@ -31,10 +37,29 @@ begin
   insert into reg_twig values (new.k, new.v) on conflict do nothing;
   insert into reg_leaf values (new.k, new.v) on conflict do nothing;
   insert into reg_part values (new.k, new.v) on conflict (k) do update set v = excluded.v;
+  insert into users (user_id, username) values (new.k + 1, new.v)
+  on conflict (user_id) do update set username = excluded.username;
+  insert into roles (id, guild_id, permissions) values (new.k + 1, 1, new.v)
+  on conflict (id) do update set permissions = excluded.permissions;
+  insert into poll (id) values (new.k + 1) on conflict (id) do nothing;
+  insert into poll_option (option_id, poll_id, option_text, num_votes)
+  values (new.k + 1, new.k + 1, '', new.v)
+  on conflict (option_id) do update set num_votes = excluded.num_votes;
+  insert into server_settings (guild_id, admin_role_id) values (new.k + 1, new.v)
+  on conflict (guild_id) do update set admin_role_id = excluded.admin_role_id;
   return null;
 end $$;
 create trigger follow after insert or update on reg for each row when (new.k < 64)
   execute function follow();
+create function write_register() returns trigger language plpgsql as $$
+begin
+  update reg set v = v + 1 where k = new.id - 1000 returning v into new.permissions;
+  return new;
+end $$;
+create trigger write_register before update of weight on roles for each row when (new.id >= 1000)
+  execute function write_register();
+insert into servers (server_id) values (1);
+insert into roles (id, guild_id) select 1000 + k, 1 from generate_series(0, 63) k;
 create view reg_view as select k, v from reg;
 create view reg_door as select k, v from reg;
 create rule door as on update to reg_door do instead

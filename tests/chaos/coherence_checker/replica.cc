@@ -8,7 +8,9 @@
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
+#include <vector>
 
+#include "proto/descriptor_names.h"
 #include "server/caching.h"
 #include "server/metrics.h"
 #include "server/pipeline.h"
@@ -35,9 +37,12 @@ int Replica::Serve(const std::string& dsn, const std::string& source, const std:
   const auto from = source == "outbox" ? sql::ChangesFrom::kOutbox : sql::ChangesFrom::kStream;
   // What the parent dies of must not keep this alive.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  auto loaded = OrExit(repositories::Catalog::Load(
-      dsn, {{"registers.sql", kStanzas}},
-      {test::v1::Register::descriptor()->file()->FindServiceByName("RegistersService")}));
+  std::vector<EmbeddedText> texts = kRepositories;
+  texts.push_back({"registers.sql", kStanzas});
+  auto services = DataServices();
+  services.push_back(
+      test::v1::Register::descriptor()->file()->FindServiceByName("RegistersService"));
+  auto loaded = OrExit(repositories::Catalog::Load(dsn, texts, services));
   for (const auto& problem : loaded.problems) {
     std::cerr << problem.file << ":" << problem.line << ": " << problem.message << std::endl;
     return 1;
@@ -51,7 +56,7 @@ int Replica::Serve(const std::string& dsn, const std::string& source, const std:
            [&](sql::ChangeListener* listener) { return Follow(dsn, from, mutant, listener); }},
       *loaded.catalog);
   caching.Follow();
-  server::Pipeline pipeline({}, loaded.catalog.get(), &pool, &caching, {}, &metrics);
+  server::Pipeline pipeline({}, loaded.catalog.get(), &pool, &caching, nullptr, {}, &metrics);
   const auto server = OrExit(server::Server::Start("127.0.0.1:0", 1, &pipeline));
   std::cout << server->address() << std::endl;
   for (;;) pause();

@@ -9,6 +9,9 @@ import subprocess
 
 import story
 
+# Between the rows of two statements.
+END = "\x1f"
+
 # Every message of the guild, with what hangs on it.
 MESSAGES = f"""
 select m.message_id, md5(m.content), extract(epoch from m.created_at)::numeric(20, 3), m.channel_id,
@@ -35,10 +38,17 @@ where u.user_id in (select m.user_id from messages m where m.server_id = {story.
 
 def query(dsn, sql):
     """The rows, as tuples of texts; NULL is empty."""
+    return queries(dsn, [sql])[0]
+
+
+def queries(dsn, statements):
+    """The rows of each statement, by one psql."""
+    commands = [argument for sql in statements for argument in ("-c", sql, "-c", f"\\echo {END}")]
     answer = subprocess.run(
-        ["psql", "--no-psqlrc", "--quiet", "--csv", "--tuples-only", "--command", sql, dsn],
+        ["psql", "--no-psqlrc", "--quiet", "--csv", "--tuples-only", *commands, dsn],
         check=True, capture_output=True, text=True, env=os.environ | {"PGTZ": "UTC"}).stdout
-    return [tuple(row) for row in csv.reader(io.StringIO(answer))]
+    return [[tuple(row) for row in csv.reader(io.StringIO(part))]
+            for part in answer.split(f"{END}\n")[:-1]]
 
 
 def md5(text):

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "google/protobuf/descriptor.h"
+#include "server/access.h"
+
+namespace twi::server {
+
+/// The access that a file says, as long as the file says it.
+class AccessFile {
+ public:
+  /// INVALID_ARGUMENT when the file cannot be read or has mistakes.
+  static absl::StatusOr<std::unique_ptr<AccessFile>> Open(
+      std::string path, std::vector<const google::protobuf::ServiceDescriptor*> services);
+
+  Access& access() { return access_; }
+
+  /// Looks whether the file says something new. What cannot be read or has mistakes is told of in
+  /// the log, once, and changes nothing. One thread.
+  void Look();
+
+ private:
+  AccessFile(std::string path, std::vector<const google::protobuf::ServiceDescriptor*> services)
+      : path_(std::move(path)), access_(std::move(services)) {}
+
+  absl::Status Load(const std::optional<std::string>& text);
+
+  const std::string path_;
+  Access access_;
+  /// What it said when it was looked at last.
+  std::optional<std::string> text_;
+};
+
+}  // namespace twi::server
