@@ -25,7 +25,7 @@ Cache::Cache(Options options, const Coherence* coherence)
     : options_(options), coherence_(*coherence) {}
 
 std::shared_ptr<const Entry> Cache::Find(const Key& key, BootClock::time_point since,
-                                         BootClock::time_point now) {
+                                         BootClock::time_point now, bool unwatched) {
   // The time before the changes: those told in between do no harm.
   const bool current = coherence_.current_as_of() >= since;
   Shard& shard = ShardOf(key);
@@ -39,6 +39,7 @@ std::shared_ptr<const Entry> Cache::Find(const Key& key, BootClock::time_point s
     Drop(shard, place);
     return nullptr;
   }
+  if (!entry.coherent && !unwatched) return nullptr;
   if (entry.began < since && !(entry.coherent && current)) return nullptr;
   place->used = now;
   shard.order.splice(shard.order.begin(), shard.order, place);

@@ -83,9 +83,10 @@ class Cache {
   Cache(Options options, const Coherence* coherence);
 
   /// The answer, when there is one that is right as of `since` or later: every change visible then
-  /// is in it. Counts nothing.
+  /// is in it. With `unwatched` also one that was right then, though it may be known to somebody
+  /// that it is not any more: who heard of a write must not find it. Counts nothing.
   std::shared_ptr<const Entry> Find(const Key& key, BootClock::time_point since,
-                                    BootClock::time_point now);
+                                    BootClock::time_point now, bool unwatched = false);
 
   /// Keeps an answer for `ttl`, or up to a tenth less so that answers do not run out together; not
   /// when one alone is too large. REQUIRES: it may be kept.

@@ -119,7 +119,7 @@ std::shared_ptr<const cache::Entry> Caching::Find(const cache::Key& key, const W
     case Freshness::Mode::kBypass:
       return nullptr;
     case Freshness::Mode::kStale:
-      return cache_.Find(key, now - wish.freshness.most, now);
+      return cache_.Find(key, now - wish.freshness.most, now, /*unwatched=*/true);
     case Freshness::Mode::kStrict:
       return coherence_.open() ? cache_.Find(key, wish.arrived, now) : nullptr;
     case Freshness::Mode::kSession:

@@ -168,7 +168,8 @@ absl::Status CacheService::Explain(const ExplainCacheRequest& request,
     }
   }
   const cache::Key key{&operation, request.request().value()};
-  const auto entry = caching_->cache().Find(key, BootClock::time_point::min(), BootClock::now());
+  const auto entry = caching_->cache().Find(key, BootClock::time_point::min(), BootClock::now(),
+                                            /*unwatched=*/true);
   if (entry != nullptr) *response->mutable_age() = Since(entry->began);
   const BootClock::time_point as_of = caching_->coherence().current_as_of();
   if (as_of > BootClock::time_point::min()) *response->mutable_lag() = Since(as_of);

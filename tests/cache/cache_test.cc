@@ -27,7 +27,7 @@ class CacheTest : public ::testing::Test {
   }
   std::string Find(Cache& cache, const std::string& request, seconds later = seconds(0)) {
     const auto now = BootClock::now() + later;
-    const auto entry = cache.Find({this, request}, now - hours(1), now);
+    const auto entry = cache.Find({this, request}, now - hours(1), now, /*unwatched=*/true);
     return entry == nullptr ? "" : *entry->answer.bytes;
   }
 
@@ -43,14 +43,23 @@ TEST_F(CacheTest, AnswersAreFoundByOperationAndRequest) {
   EXPECT_EQ(Find(cache, "b"), "");
   const int other = 0;
   const auto now = BootClock::now();
-  EXPECT_EQ(cache.Find({&other, "a"}, now - hours(1), now), nullptr);
+  EXPECT_EQ(cache.Find({&other, "a"}, now - hours(1), now, /*unwatched=*/true), nullptr);
+}
+
+TEST_F(CacheTest, AnAnswerWhoseChangesAreNotLookedAtIsFoundOnlyByWhoSaysSo) {
+  Cache cache({}, &coherence_);
+  Keep(cache, "a");
+  const auto now = BootClock::now();
+  EXPECT_EQ(cache.Find({this, "a"}, now - hours(1), now), nullptr)
+      << "a write may have been heard of since";
+  EXPECT_EQ(Find(cache, "a"), "answer");
 }
 
 TEST_F(CacheTest, AnAnswerOlderThanWishedIsNone) {
   Cache cache({}, &coherence_);
   Keep(cache, "a");
   const auto now = BootClock::now();
-  EXPECT_EQ(cache.Find({this, "a"}, now, now), nullptr);
+  EXPECT_EQ(cache.Find({this, "a"}, now, now, /*unwatched=*/true), nullptr);
   EXPECT_EQ(Find(cache, "a"), "answer") << "it stays for those who wish less";
 }
 

@@ -29,6 +29,10 @@ insert into number select n, n % 10, n from generate_series(1, 100) n;
 insert into team select generate_series(1, 20);
 insert into score select t, n, 1 from generate_series(1, 20) t, generate_series(1, 3) n;
 insert into untold values (1, 1);
+create function also() returns trigger language plpgsql as $$ begin
+  update score set value = 5 where team = 9; return null; end $$;
+create trigger also after update on number for each row when (new.id = 100)
+  execute function also();
 )";
 
 inline constexpr char kStanzas[] = R"(
