@@ -88,7 +88,7 @@ void Cache::Keep(Entry entry, BootClock::duration ttl) {
   const BootClock::time_point now = BootClock::now();
   entry.expires = now + Jittered(ttl);
   const auto shared = std::make_shared<const Entry>(std::move(entry));
-  const Key key{shared->operation, shared->request};
+  const Key key{shared->statement, shared->request};
   {
     Shard& shard = ShardOf(key);
     std::lock_guard lock(shard.mutex);
@@ -110,7 +110,7 @@ void Cache::Drop(Shard& shard, Order::iterator place) {
   entries_.fetch_sub(1, kRelaxed);
   bytes_.fetch_sub(entry.size(), kRelaxed);
   StepOver(shard, place);
-  shard.by_key.erase(Key{entry.operation, entry.request});
+  shard.by_key.erase(Key{entry.statement, entry.request});
   shard.order.erase(place);
 }
 

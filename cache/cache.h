@@ -17,15 +17,15 @@
 
 namespace twi::cache {
 
-/// Whose answer it is: an operation, by its address, and the request's bytes.
+/// Whose answer it is: a statement, by its address, and the request's bytes.
 struct Key {
-  const void* operation;
+  const void* statement;
   std::string_view request;
 
   bool operator==(const Key&) const = default;
   template <typename H>
   friend H AbslHashValue(H state, const Key& key) {
-    return H::combine(std::move(state), key.operation, key.request);
+    return H::combine(std::move(state), key.statement, key.request);
   }
 };
 
@@ -37,7 +37,7 @@ struct Answer {
 
 /// An answer that is kept, and never changes.
 struct Entry {
-  const void* operation;
+  const void* statement;
   std::string request;
   Answer answer;
   Basis basis;
@@ -72,7 +72,7 @@ struct Statistics {
   uint64_t total_requests = 0;
 };
 
-/// Answers of operations, the least recently used given up first. Any thread.
+/// Answers of statements, the least recently used given up first. Any thread.
 class Cache {
  public:
   struct Options {

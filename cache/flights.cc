@@ -17,7 +17,7 @@ Flights::Role Flights::Join(const Key& key, std::function<void()> done) {
   }
   auto flight = std::make_unique<Flight>(
       Flight{.request = std::string(key.request), .began = BootClock::now(), .waiters = {}});
-  const Key kept{key.operation, flight->request};
+  const Key kept{key.statement, flight->request};
   flights_.emplace(kept, std::move(flight));
   return Role::kLeads;
 }

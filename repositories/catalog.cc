@@ -266,11 +266,11 @@ void Catalog::Loader::CheckSet(const Draft& draft) {
 
 absl::Status Catalog::Loader::CheckKept(const std::string& dsn) {
   std::vector<const Draft*> kept;
-  std::vector<std::string> statements;
+  std::vector<sql::Statement> statements;
   for (const Draft& draft : drafts_) {
     if (!draft.method->options().HasExtension(twi::data::v1::cache)) continue;
     kept.push_back(&draft);
-    statements.push_back(draft.first.text);
+    statements.push_back({.name = "", .text = draft.first.text});
   }
   if (kept.empty()) return absl::OkStatus();
   const auto all = sql::FindDependencies(dsn, statements, sql::ChangesFrom::kStream);

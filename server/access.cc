@@ -145,7 +145,7 @@ class Access::Reader {
     rules->calls_per_second = rate;
     rules->calls_in_flight = said.calls_in_flight();
     rules->weight = std::max(said.weight(), 1);
-    rules->raw_rules = {said.read_only(), said.database_role()};
+    rules->raw_rules = {said.raw_sql(), said.read_only(), said.database_role()};
     for (const std::string& pattern : said.allow()) {
       if (!Allow(said, pattern, &rules->allowed)) {
         Mistake("principal ", name, ": there is no method '", pattern, "'");

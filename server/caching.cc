@@ -2,24 +2,25 @@
 
 #include <utility>
 
-#include "server/reliance.h"
 #include "sql/follower.h"
 
 namespace twi::server {
 
-using repositories::Operation;
 using sql::BootClock;
 
 namespace {
 
 constexpr std::chrono::milliseconds kTick{100};
 
+// Statements that are looked at in one go: the others need not wait for the last.
+constexpr size_t kBatch = 200;
+
 }  // namespace
 
 Caching::Caching(Options options, const repositories::Catalog& catalog)
     : options_(std::move(options)), cache_(options_.cache, &coherence_) {
   for (const auto& operation : catalog.operations()) {
-    if (operation->ttl() > absl::ZeroDuration()) operations_.push_back(operation.get());
+    if (operation->ttl() > absl::ZeroDuration()) Add(operation->statement());
   }
   thread_ = std::thread([this] { Tend(); });
 }
@@ -56,8 +57,10 @@ void Caching::Tend() {
   while (!stopping_) {
     const uint64_t generation = coherence_.generation();
     // While nothing is told, the database may be away, and nothing found would be of use.
-    const bool unknown = following_ && coherence_.open() && found_for_ != generation;
-    if (unknown && FindDependencies(lock, generation)) continue;
+    if (following_ && coherence_.open()) {
+      const std::vector<size_t> unknown = Unknown(generation);
+      if (!unknown.empty() && FindDependencies(lock, generation, unknown)) continue;
+    }
     // Notified without the lock: looks again now and then.
     changed_.wait_for(lock, kTick);
     lock.unlock();
@@ -66,11 +69,19 @@ void Caching::Tend() {
   }
 }
 
-bool Caching::FindDependencies(std::unique_lock<std::mutex>& lock, uint64_t generation) {
-  std::vector<std::string> statements;
-  for (const Operation* operation : operations_) {
-    statements.emplace_back(operation->statement().text);
+std::vector<size_t> Caching::Unknown(uint64_t generation) const {
+  std::vector<size_t> unknown;
+  for (size_t i = 0; i < found_.size() && unknown.size() < kBatch; ++i) {
+    if (found_[i].generation != generation) unknown.push_back(i);
   }
+  return unknown;
+}
+
+bool Caching::FindDependencies(std::unique_lock<std::mutex>& lock, uint64_t generation,
+                               const std::vector<size_t>& unknown) {
+  std::vector<sql::Statement> statements;
+  statements.reserve(unknown.size());
+  for (const size_t place : unknown) statements.push_back(found_[place].statement);
   lock.unlock();
   // Of this generation or a later one, for which there will be another look.
   const sql::ChangesFrom from = coherence_.from();
@@ -78,12 +89,23 @@ bool Caching::FindDependencies(std::unique_lock<std::mutex>& lock, uint64_t gene
   lock.lock();
   // A change of the schema may be told before it can be seen.
   if (!all.ok() || !coherence_.SeesBeginning(all->snapshot)) return false;
-  found_.clear();
-  for (size_t i = 0; i < operations_.size(); ++i) {
-    found_[operations_[i]] = std::make_shared<const sql::Dependencies>(std::move(all->each[i]));
+  for (size_t i = 0; i < unknown.size(); ++i) {
+    Found& found = found_[unknown[i]];
+    found.generation = generation;
+    found.dependencies = std::make_shared<const sql::Dependencies>(std::move(all->each[i]));
   }
-  found_for_ = generation;
   return true;
+}
+
+bool Caching::Add(const sql::Statement& statement) {
+  if (!places_.try_emplace(&statement, found_.size()).second) return false;
+  found_.push_back({statement});
+  return true;
+}
+
+void Caching::Learn(const sql::Statement& statement) {
+  std::lock_guard lock(mutex_);
+  if (Add(statement)) changed_.notify_all();
 }
 
 std::string Caching::Token() const {
@@ -130,33 +152,37 @@ std::shared_ptr<const cache::Entry> Caching::Find(const cache::Key& key, const W
   }
 }
 
-std::shared_ptr<const sql::Dependencies> Caching::DependenciesOf(const Operation& operation) const {
-  return DependenciesOf(operation, coherence_.generation());
+std::shared_ptr<const sql::Dependencies> Caching::DependenciesOf(
+    const sql::Statement& statement) const {
+  return DependenciesOf(statement, coherence_.generation());
 }
 
-std::shared_ptr<const sql::Dependencies> Caching::DependenciesOf(const Operation& operation,
+std::shared_ptr<const sql::Dependencies> Caching::DependenciesOf(const sql::Statement& statement,
                                                                  uint64_t generation) const {
   std::lock_guard lock(mutex_);
-  const auto found = found_.find(&operation);
-  return found != found_.end() && found_for_ == generation ? found->second : nullptr;
+  const auto place = places_.find(&statement);
+  if (place == places_.end()) return nullptr;
+  const Found& found = found_[place->second];
+  return found.generation == generation ? found.dependencies : nullptr;
 }
 
 std::vector<sql::TableDependency> Caching::Tables() const {
   std::lock_guard lock(mutex_);
   std::vector<sql::TableDependency> tables;
-  for (const auto& [operation, dependencies] : found_) {
-    tables.insert(tables.end(), dependencies->tables.begin(), dependencies->tables.end());
+  for (const Found& found : found_) {
+    if (found.dependencies == nullptr) continue;
+    const auto& of_it = found.dependencies->tables;
+    tables.insert(tables.end(), of_it.begin(), of_it.end());
   }
   return tables;
 }
 
-Caching::Fill Caching::Begin(const Operation& operation,
-                             const google::protobuf::Message& request) const {
+Caching::Fill Caching::Begin(const sql::Statement& statement, PlaceholderText text) const {
   Fill fill;
   fill.basis.generation = coherence_.generation();
-  fill.dependencies = DependenciesOf(operation, fill.basis.generation);
+  fill.dependencies = DependenciesOf(statement, fill.basis.generation);
   if (fill.dependencies != nullptr) {
-    for (cache::Tag tag : TagsOf(Reliances(*fill.dependencies, operation, request))) {
+    for (cache::Tag tag : TagsOf(Reliances(*fill.dependencies, text))) {
       fill.basis.dependences.push_back({tag});
     }
   }
@@ -164,11 +190,10 @@ Caching::Fill Caching::Begin(const Operation& operation,
   return fill;
 }
 
-void Caching::Keep(Fill fill, const Operation& operation, const Wish& wish,
-                   std::string_view request, cache::Answer answer,
-                   const std::optional<sql::Snapshot>& snapshot) {
+void Caching::Keep(Fill fill, const cache::Key& key, absl::Duration ttl, const Wish& wish,
+                   cache::Answer answer, const std::optional<sql::Snapshot>& snapshot) {
   Entry entry;
-  entry.operation = &operation;
+  entry.statement = key.statement;
   entry.began = fill.began;
   entry.read = BootClock::now();
   if (fill.dependencies != nullptr && snapshot) {
@@ -178,9 +203,9 @@ void Caching::Keep(Fill fill, const Operation& operation, const Wish& wish,
     entry.coherent = coherence_.Admits(&entry.basis);
   }
   if (!entry.coherent && wish.freshness.mode != Freshness::Mode::kStale) return;
-  entry.request = std::string(request);
+  entry.request = std::string(key.request);
   entry.answer = std::move(answer);
-  cache_.Keep(std::move(entry), absl::ToChronoNanoseconds(operation.ttl()));
+  cache_.Keep(std::move(entry), absl::ToChronoNanoseconds(ttl));
 }
 
 }  // namespace twi::server

@@ -15,6 +15,7 @@
 #include "cache/flights.h"
 #include "repositories/catalog.h"
 #include "server/freshness.h"
+#include "server/reliance.h"
 #include "sql/dependencies.h"
 
 namespace twi::server {
@@ -69,11 +70,14 @@ class Caching {
   /// where no place in the log is known before which all is told.
   bool MustAsk(const Wish& wish) const;
 
-  /// What an operation's answers depend on now; null when that is not known.
-  std::shared_ptr<const sql::Dependencies> DependenciesOf(
-      const repositories::Operation& operation) const;
+  /// What a statement's answers depend on now; null when that is not known.
+  std::shared_ptr<const sql::Dependencies> DependenciesOf(const sql::Statement& statement) const;
+  /// Finds that out, soon and then whenever the schema has changed, for a statement of a caller's
+  /// own; those of operations are known. Once is enough, and for good: there must be an end to
+  /// them.
+  void Learn(const sql::Statement& statement);
 
-  /// Tables that operations depend on, one for each operation that does; as was known last.
+  /// Tables that statements depend on, one for each statement that does; as was known last.
   std::vector<sql::TableDependency> Tables() const;
 
   /// What a read must note before its statement is run, and what is kept of it afterwards.
@@ -82,11 +86,9 @@ class Caching {
     std::shared_ptr<const sql::Dependencies> dependencies;
     cache::Basis basis;  ///< But for its snapshot.
   };
-  Fill Begin(const repositories::Operation& operation,
-             const google::protobuf::Message& request) const;
-  void Keep(Fill fill, const repositories::Operation& operation, const Wish& wish,
-            std::string_view request, cache::Answer answer,
-            const std::optional<sql::Snapshot>& snapshot);
+  Fill Begin(const sql::Statement& statement, PlaceholderText text) const;
+  void Keep(Fill fill, const cache::Key& key, absl::Duration ttl, const Wish& wish,
+            cache::Answer answer, const std::optional<sql::Snapshot>& snapshot);
 
   /// Calls `done` once all that is visible now is known to the cache, or `transaction` is and what
   /// it saw; at once when nothing is being told, and after the bound at the latest.
@@ -108,20 +110,29 @@ class Caching {
   const cache::Coherence& coherence() const { return coherence_; }
 
  private:
-  using Found =
-      absl::flat_hash_map<const repositories::Operation*, std::shared_ptr<const sql::Dependencies>>;
+  /// What was found out, in a generation, of a statement, which it is that of by its address.
+  struct Found {
+    sql::Statement statement;
+    uint64_t generation = 0;
+    std::shared_ptr<const sql::Dependencies> dependencies = nullptr;
+  };
 
+  /// False when it is there.
+  bool Add(const sql::Statement& statement);
   /// As of a generation.
-  std::shared_ptr<const sql::Dependencies> DependenciesOf(const repositories::Operation& operation,
+  std::shared_ptr<const sql::Dependencies> DependenciesOf(const sql::Statement& statement,
                                                           uint64_t generation) const;
-  /// Until the end: sweeps the cache, and finds out anew what operations depend on whenever the
+  /// Until the end: sweeps the cache, and finds out anew what statements depend on whenever the
   /// schema may have changed.
   void Tend();
+  /// Those whose dependencies are not known in this generation: operations' first, and not too many
+  /// at a time. REQUIRES: the caller holds the mutex.
+  std::vector<size_t> Unknown(uint64_t generation) const;
   /// False when they cannot be found yet. The lock is given up meanwhile.
-  bool FindDependencies(std::unique_lock<std::mutex>& lock, uint64_t generation);
+  bool FindDependencies(std::unique_lock<std::mutex>& lock, uint64_t generation,
+                        const std::vector<size_t>& unknown);
 
   const Options options_;
-  std::vector<const repositories::Operation*> operations_;
   cache::Coherence coherence_;
   cache::Cache cache_;
   cache::Flights flights_;
@@ -131,8 +142,8 @@ class Caching {
   std::condition_variable changed_;
   // All guarded by mutex_:
   bool following_ = false;
-  uint64_t found_for_ = 0;  ///< The generation.
-  Found found_;
+  std::vector<Found> found_;
+  absl::flat_hash_map<const sql::Statement*, size_t> places_;  ///< In found_.
   bool stopping_ = false;
 
   std::thread thread_;

@@ -2,14 +2,13 @@
 
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/arena.h"
 #include "proto/descriptor_names.h"
+#include "server/reading.h"
 #include "server/record.h"
 #include "server/settle.h"
-#include "server/wait.h"
 #include "server/wire.h"
 #include "sql/errors.h"
 
@@ -18,9 +17,6 @@ namespace {
 
 using google::protobuf::Message;
 using google::protobuf::MethodDescriptor;
-
-// Flights that a read waits for in vain before it runs its statement itself.
-constexpr int kMostJoins = 2;
 
 std::string_view ViewOf(const grpc::Slice& slice) {
   return {reinterpret_cast<const char*>(slice.begin()), slice.size()};
@@ -41,10 +37,6 @@ absl::Status Unknown(const Call& call) {
   return sql::Error(absl::StatusCode::kUnimplemented, "METHOD_UNKNOWN",
                     // Callers' own bytes, and details hold UTF-8.
                     absl::StrCat("there is no method ", absl::CHexEscape(call.path())));
-}
-
-CacheResult HitOf(const Caching::Wish& wish) {
-  return wish.freshness.mode == Freshness::Mode::kStale ? CacheResult::kStale : CacheResult::kHit;
 }
 
 absl::Status TooMany() {
@@ -175,8 +167,13 @@ Task<absl::Status> Pipeline::Answer(Call& call) {
   Operations::Trace trace;
   const bool follows = caching_ != nullptr && caching_->follows();
   if (method->cached) {
-    Task<absl::Status> reading = Read(call, *request);
-    status = co_await reading;
+    const grpc::Slice bytes = Bytes(&call.request());
+    const OperationQuestion question(*method->operation, *request, ViewOf(bytes));
+    const auto ask = [&](std::string* answer, Operations::Trace* asked) {
+      return operations_.Answer(call, *request, answer, asked);
+    };
+    Task<absl::Status> answering = server::Answer(call, *caching_, question, ask);
+    status = co_await answering;
     co_return status;
   }
   if (method->operation != nullptr && method->descriptor->client_streaming()) {
@@ -213,116 +210,16 @@ Task<absl::Status> Pipeline::Answer(Call& call) {
   co_return status;
 }
 
-absl::StatusOr<Caching::Wish> Pipeline::WishOf(const Call& call) {
-  Caching::Wish wish;
-  wish.arrived = sql::BootClock::now();
-  const std::optional<std::string_view> said = call.metadata(kFreshness);
-  if (!said) return wish;
-  wish.asked = true;
-  auto freshness = Freshness::Parse(*said);
-  if (!freshness.ok()) return freshness.status();
-  wish.freshness = *freshness;
-  return wish;
-}
-
 bool Pipeline::AnswerKept(Call& call) {
   if (!call.method()->cached) return false;
-  const absl::StatusOr<Caching::Wish> wish = WishOf(call);
-  // What others did until now has to be learned first.
-  if (!wish.ok() || wish->freshness.mode == Freshness::Mode::kStrict) return false;
   const grpc::Slice request = Bytes(&call.request());
-  const auto entry = caching_->Find({call.method()->operation, ViewOf(request)}, *wish);
-  if (entry == nullptr || (wish->asked && !caching_->Covers(*entry))) return false;
+  const cache::Key key{&call.method()->operation->statement(), ViewOf(request)};
+  std::optional<absl::Status> status = server::AnswerKept(call, *caching_, key);
+  if (!status) return false;
   call.metrics().Started();
   call.metrics().Received();
-  if (wish->asked) AddToken(call, *caching_);
-  Finish(call, Give(call, *entry, HitOf(*wish)));
+  Finish(call, *std::move(status));
   return true;
-}
-
-void Pipeline::Tell(Call& call, CacheResult result) {
-  call.AddTrailer("x-cache", NameOf(result));
-  call.method()->operation_metrics->Read(result);
-}
-
-absl::Status Pipeline::Give(Call& call, const Caching::Entry& entry, CacheResult how) {
-  caching_->cache().Count(cache::Event::kHit);
-  const auto age = sql::BootClock::now() - entry.began;
-  Tell(call, how);
-  call.AddTrailer("x-age-ms", absl::StrCat(age / std::chrono::milliseconds(1)));
-  if (entry.answer.status.ok()) call.response() = Buffer(entry.answer.bytes);
-  return entry.answer.status;
-}
-
-Task<absl::Status> Pipeline::Read(Call& call, const Message& request) {
-  const absl::StatusOr<Caching::Wish> wish = WishOf(call);
-  if (!wish.ok()) co_return wish.status();
-  const repositories::Operation& operation = *call.method()->operation;
-  const grpc::Slice bytes = Bytes(&call.request());
-  const cache::Key key{&operation, ViewOf(bytes)};
-  const bool useful = caching_->Useful(*wish);
-  absl::Status status;
-
-  std::shared_ptr<const Caching::Entry> entry;
-  if (useful && caching_->MustAsk(*wish)) {
-    Wait current(call,
-                 [&](Wait::Done done) { caching_->AwaitCurrent(wish->arrived, std::move(done)); });
-    co_await current;
-  }
-  if (useful) entry = caching_->Find(key, *wish);
-  // Join the flight. What its leader keeps is held to what this call asks for, too.
-  CacheResult how = HitOf(*wish);
-  cache::Flights::Role role = cache::Flights::Role::kAlone;
-  for (int joins = 0; useful && entry == nullptr && joins < kMostJoins; ++joins) {
-    Wait flight(call, [&](Wait::Done done) {
-      role = caching_->flights().Join(key, done);
-      if (role != cache::Flights::Role::kWaits) done();
-    });
-    co_await flight;
-    if (role != cache::Flights::Role::kWaits) break;
-    role = cache::Flights::Role::kAlone;
-    how = CacheResult::kJoin;
-    entry = caching_->Find(key, *wish);
-  }
-  if (entry != nullptr) {
-    status = Give(call, *entry, how);
-  } else {
-    const absl::Cleanup landing = [&] {
-      if (role == cache::Flights::Role::kLeads) caching_->flights().End(key);
-    };
-    Task<absl::Status> filling = Fill(call, request, key, *wish);
-    status = co_await filling;
-  }
-  if (wish->asked) {
-    Task<absl::Status> settling = Settle(call, *caching_, std::nullopt, std::move(status));
-    status = co_await settling;
-  }
-  co_return status;
-}
-
-Task<absl::Status> Pipeline::Fill(Call& call, const Message& request, const cache::Key& key,
-                                  const Caching::Wish& wish) {
-  const bool useful = caching_->Useful(wish);
-  if (useful) {
-    caching_->cache().Count(cache::Event::kMiss);
-    Tell(call, caching_->cache().Holds(key) ? CacheResult::kTooOld : CacheResult::kAbsent);
-  } else {
-    const bool asked = wish.freshness.mode == Freshness::Mode::kBypass;
-    Tell(call, asked ? CacheResult::kBypassed : CacheResult::kUntold);
-  }
-  const repositories::Operation& operation = *call.method()->operation;
-  Caching::Fill fill = caching_->Begin(operation, request);
-  Operations::Trace trace;
-  std::string response;
-  Task<absl::Status> answering =
-      operations_.Answer(call, request, &response, useful ? &trace : nullptr);
-  absl::Status status = co_await answering;
-  const cache::Answer answer{status, std::make_shared<const std::string>(std::move(response))};
-  if (status.ok()) call.response() = Buffer(answer.bytes);
-  if (useful && (status.ok() || sql::Reason(status) == "ROW_NOT_FOUND")) {
-    caching_->Keep(std::move(fill), operation, wish, key.request, answer, trace.snapshot);
-  }
-  co_return status;
 }
 
 absl::Status Pipeline::Receive(Call& call, Message* request) const {

@@ -83,18 +83,6 @@ class Pipeline {
   /// Ends the call and tells of it.
   void Finish(Call& call, absl::Status status);
 
-  /// What a read whose answers may be kept asks for. INVALID_ARGUMENT when it says so wrongly.
-  static absl::StatusOr<Caching::Wish> WishOf(const Call& call);
-  /// Answers a read whose answer is to be kept.
-  Task<absl::Status> Read(Call& call, const google::protobuf::Message& request);
-  /// The same without looking for an answer: runs the statement and keeps what comes of it.
-  Task<absl::Status> Fill(Call& call, const google::protobuf::Message& request,
-                          const cache::Key& key, const Caching::Wish& wish);
-  /// Tells the caller and the metrics where an answer came from.
-  static void Tell(Call& call, CacheResult result);
-  /// Gives a kept answer, and says how the caller came to it.
-  absl::Status Give(Call& call, const Caching::Entry& entry, CacheResult how);
-
   const Options options_;
   Operations operations_;
   Caching* const caching_;

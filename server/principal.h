@@ -26,8 +26,9 @@ class Principal {
 
   /// What holds for SQL of his own.
   struct RawRules {
+    bool granted = false;
     bool read_only = false;
-    std::string role;  ///< The database's; "": the server's own.
+    std::string role = {};  ///< The database's; "": the server's own.
 
     bool restricted() const { return read_only || !role.empty(); }
   };

@@ -12,16 +12,14 @@ constexpr size_t kMostTags = 8;
 
 }  // namespace
 
-std::vector<Reliance> Reliances(const sql::Dependencies& dependencies,
-                                const repositories::Operation& operation,
-                                const google::protobuf::Message& request) {
+std::vector<Reliance> Reliances(const sql::Dependencies& dependencies, PlaceholderText text) {
   std::vector<Reliance> all;
   std::vector<Reliance> tables;
   for (const sql::TableDependency& table : dependencies.tables) {
     tables.push_back({&table, "", ""});
     std::vector<Reliance> keys;
     for (const sql::TableDependency::Key& key : table.keys) {
-      auto value = operation.TextOf(request, key.parameter, key.number);
+      auto value = text(key.parameter, key.number);
       if (!value) break;
       keys.push_back({&table, key.column, *std::move(value)});
     }

@@ -1,11 +1,11 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "cache/coherence.h"
-#include "google/protobuf/message.h"
-#include "repositories/operation.h"
 #include "sql/dependencies.h"
 
 namespace twi::server {
@@ -17,11 +17,13 @@ struct Reliance {
   std::string value;
 };
 
-/// Everything that the answer to a request depends on. `dependencies` are the operation's, and
+/// What a placeholder is given, from 1, as PostgreSQL prints it; `number`: which is a whole number.
+/// None for NULL, and where that is not known.
+using PlaceholderText = absl::FunctionRef<std::optional<std::string>(int placeholder, bool number)>;
+
+/// Everything that the answer to a request depends on. `dependencies` are the statement's, and
 /// outlive the result. Whole tables when there would be more tags than an entry may have.
-std::vector<Reliance> Reliances(const sql::Dependencies& dependencies,
-                                const repositories::Operation& operation,
-                                const google::protobuf::Message& request);
+std::vector<Reliance> Reliances(const sql::Dependencies& dependencies, PlaceholderText text);
 
 /// The tags whose changes make the answer wrong.
 std::vector<cache::Tag> TagsOf(const std::vector<Reliance>& reliances);

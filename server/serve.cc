@@ -305,7 +305,6 @@ int Serve(const Configuration& configuration) {
   HealthService health(ServiceNames());
   const auto reflection = MakeReflectionV1(ServiceNames());
   const auto reflection_alpha = MakeReflectionV1Alpha(ServiceNames());
-  CacheService cache(caching.get(), catalog.get());
   SlowQueries slow_queries(absl::ToChronoMilliseconds(configuration.slow_query));
   std::map<std::string, std::string> settings = Settings();
   settings["threads"] = absl::StrCat(configuration.threads);
@@ -319,6 +318,7 @@ int Serve(const Configuration& configuration) {
                        // Half of the sessions: others need some, too.
                        .transactions = std::max(1, (pool_options.max_connections - 4) / 2)},
                       *std::move(dictionary), catalog.get(), &pool, caching.get());
+  CacheService cache(caching.get(), catalog.get(), &raw);
   Pipeline::Options options;
   options.default_deadline = absl::ToChronoMilliseconds(configuration.default_deadline);
   options.message_limit = static_cast<size_t>(configuration.max_message_bytes);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "sql/analysis.h"
 #include "sql/dictionary.h"
@@ -15,6 +16,7 @@
 #include "sql/readings.h"
 #include "sql/replication.h"
 #include "sql/schema_watch.h"
+#include "sql/side_inputs.h"
 
 namespace twi::sql {
 namespace {
@@ -112,6 +114,24 @@ join pg_namespace n on n.oid = p.pronamespace
 join pg_language l on l.oid = p.prolang
 where p.proname = $2 and case when $1 = '' then pg_function_is_visible(p.oid) else n.nspname = $1 end)sql";
 
+// Between names that are passed as one list.
+constexpr char kBetween[] = "\x01";
+
+// Of $1, columns that are of one of the relations $2 and no text in any of them.
+constexpr char kNoTexts[] = R"sql(
+select a.attname
+from unnest(string_to_array($2, E'\x01')) relation
+join pg_attribute a on a.attnum > 0 and not a.attisdropped and a.attrelid = to_regclass(
+  (select string_agg(quote_ident(part), '.') from unnest(string_to_array(relation, '.')) part))
+join pg_type t on t.oid = a.atttypid
+where a.attname = any (string_to_array($1, E'\x01'))
+group by a.attname
+having bool_and(t.typcategory in ('B', 'D', 'N', 'T')))sql";
+
+constexpr char kOwnOperators[] = R"sql(
+select oprname from pg_operator where oid >= 16384 and oprname = any (string_to_array($1, ' '))
+limit 1)sql";
+
 /// What is asked of a table, by its number and a name, and what is said of one of which not all is
 /// told.
 struct Telling {
@@ -134,11 +154,12 @@ class Search {
   Search(const Dictionary* dictionary, const Telling& telling, pqxx::transaction_base* transaction)
       : dictionary_(*dictionary), telling_(telling), transaction_(*transaction) {}
 
-  Dependencies Of(const std::string& text) {
-    const auto analysis = Analyse(text);
-    const auto readings = FindReadings(text, dictionary_);
+  Dependencies Of(const Statement& statement) {
+    raw_ = statement.raw;
+    const auto analysis = Analyse(statement.text);
+    const auto readings = FindReadings(statement.text, dictionary_);
     if (analysis.ok() && readings.ok()) {
-      Follow(*analysis, /*outermost=*/true);
+      Follow(statement.text, *analysis, /*outermost=*/true);
       for (TableDependency& table : all_.tables) FindKeys(*readings, &table);
       if (all_.tables.size() > kMostTables) {
         Refuse(absl::StrCat("it reads more than ", kMostTables, " tables"));
@@ -150,9 +171,24 @@ class Search {
   }
 
  private:
-  void Follow(const Analysis& statement, bool outermost) {
+  void Follow(const std::string& text, const Analysis& statement, bool outermost) {
     for (const std::string& function : statement.functions) FollowFunction(function);
     for (const std::string& relation : statement.reads) FollowRelation(relation, outermost);
+    if (raw_) LookAside(text, statement);
+  }
+
+  void LookAside(const std::string& text, const Analysis& statement) {
+    const auto inputs = FindSideInputs(text);
+    if (!inputs.ok()) return RefuseForGood("it is not SQL");
+    if (!inputs->flaw.empty()) return RefuseForGood(inputs->flaw);
+    const pqxx::result no_texts = transaction_.exec_params(
+        kNoTexts, absl::StrJoin(inputs->timed, kBetween), absl::StrJoin(statement.reads, kBetween));
+    if (no_texts.size() != inputs->timed.size()) {
+      return RefuseForGood("it makes a time of what may be text");
+    }
+    const pqxx::result own =
+        transaction_.exec_params(kOwnOperators, absl::StrJoin(inputs->operators, " "));
+    if (!own.empty()) RefuseForGood(absl::StrCat(own[0][0].c_str(), " cannot be looked into"));
   }
 
   void Refuse(const std::string& why) {
@@ -168,7 +204,7 @@ class Search {
     if (!analysis.ok() || !analysis->read_only()) {
       return RefuseForGood(absl::StrCat(whose, " cannot be looked into"));
     }
-    Follow(*analysis, /*outermost=*/false);
+    Follow(text, *analysis, /*outermost=*/false);
   }
 
   void FollowRelation(const std::string& name, bool outermost) {
@@ -250,6 +286,7 @@ class Search {
   const Dictionary& dictionary_;
   const Telling telling_;
   pqxx::transaction_base& transaction_;
+  bool raw_ = false;
   Dependencies all_;
   /// What the statement calls each table; "" where a view or a function reads it.
   std::map<Oid, std::set<std::string>> called_;
@@ -260,7 +297,7 @@ class Search {
 }  // namespace
 
 absl::StatusOr<AllDependencies> FindDependencies(const std::string& dsn,
-                                                 const std::vector<std::string>& statements,
+                                                 const std::vector<Statement>& statements,
                                                  ChangesFrom from) {
   try {
     pqxx::connection connection(dsn);
@@ -272,8 +309,8 @@ absl::StatusOr<AllDependencies> FindDependencies(const std::string& dsn,
     const auto dictionary = ReadDictionary(dsn);
     if (!dictionary.ok()) return dictionary.status();
     AllDependencies all{snapshot.value_or(Snapshot()), {}};
-    for (const std::string& text : statements) {
-      all.each.push_back(Search(&*dictionary, TellingOf(from), &transaction).Of(text));
+    for (const Statement& statement : statements) {
+      all.each.push_back(Search(&*dictionary, TellingOf(from), &transaction).Of(statement));
     }
     return all;
   } catch (const std::exception& error) {

@@ -7,6 +7,7 @@
 #include "sql/changes.h"
 #include "sql/rows.h"
 #include "sql/snapshot.h"
+#include "sql/statement.h"
 
 namespace twi::sql {
 
@@ -53,8 +54,11 @@ struct AllDependencies {
 /// what no change is told of: system catalogs, tables that are not published or lack a trigger,
 /// foreign, unlogged or temporary ones, tables with row security, materialized views when their
 /// refreshes are not told.
+///
+/// A raw statement may be anybody's: where it is not clear that it depends on nothing else
+/// (sql/side_inputs.h), its answers cannot be kept either.
 absl::StatusOr<AllDependencies> FindDependencies(const std::string& dsn,
-                                                 const std::vector<std::string>& statements,
+                                                 const std::vector<Statement>& statements,
                                                  ChangesFrom from);
 
 }  // namespace twi::sql

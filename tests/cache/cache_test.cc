@@ -19,7 +19,7 @@ class CacheTest : public ::testing::Test {
   void Keep(Cache& cache, const std::string& request, const std::string& bytes = "answer",
             BootClock::duration ttl = hours(1)) {
     Entry entry;
-    entry.operation = this;
+    entry.statement = this;
     entry.request = request;
     entry.answer.bytes = std::make_shared<const std::string>(bytes);
     entry.began = BootClock::now();
@@ -113,7 +113,7 @@ TEST_F(CacheTest, BytesAreBounded) {
 TEST_F(CacheTest, TheNewerAnswerStays) {
   Cache cache({}, &coherence_);
   Entry early;
-  early.operation = this;
+  early.statement = this;
   early.request = "a";
   early.answer.bytes = std::make_shared<const std::string>("early");
   early.began = BootClock::now();
@@ -194,7 +194,7 @@ TEST_F(CacheTest, WhatIsWrongIsSweptAndSaysWhy) {
   listener.OnOpen(100, sql::ChangesFrom::kStream);
   const auto keep = [&](const std::string& request, sql::Oid table) {
     Entry entry;
-    entry.operation = this;
+    entry.statement = this;
     entry.request = request;
     entry.coherent = true;
     entry.basis.generation = coherence_.generation();

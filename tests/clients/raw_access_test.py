@@ -3,8 +3,9 @@
 import unittest
 
 import grpc
+from google.protobuf import any_pb2
 from raw import Conversation, query, rows
-from twi.data.v1 import database_pb2, database_pb2_grpc
+from twi.data.v1 import cache_pb2, database_pb2, database_pb2_grpc
 
 import guarded
 import server as program
@@ -56,6 +57,30 @@ class RawAccess(unittest.TestCase):
         self.assertEqual(self.refusal(self.fetch, "none", "select 1"),
                          ("PERMISSION_DENIED", "NOT_GRANTED"))
         self.assertEqual(self.fetch("author", "select 1"), [(1,)])
+
+    def test_answers_are_kept_of_those_who_read_as_the_server_does(self):
+        sql = "select quote from quotes where serial_id = 1"
+        program.query(self.server.dsn, f'grant select on quotes to "{ROLE}"')
+        request = database_pb2.FetchRequest(query=query(sql))
+
+        def ask(principal):
+            _, call = self.stub(principal).Fetch.with_call(request)
+            return dict(call.trailing_metadata()).get("x-cache")
+        self.assertTrue(program.eventually(lambda: ask("author") == "hit", 30))
+        self.assertEqual(ask("reader"), "hit")
+        self.assertIsNone(ask("clerk"))
+        packed = any_pb2.Any()
+        packed.Pack(request)
+        explain = self.channel.unary_unary(
+            "/twi.data.v1.CacheService/ExplainCache",
+            cache_pb2.ExplainCacheRequest.SerializeToString,
+            cache_pb2.ExplainCacheResponse.FromString)
+
+        def why(principal):
+            return explain(cache_pb2.ExplainCacheRequest(operation="DatabaseService/Fetch", request=packed),
+                           metadata=guarded.bearer(self.guard.tokens[principal])).refusal
+        self.assertEqual(why("author"), "")
+        self.assertEqual(self.refusal(why, "none"), ("PERMISSION_DENIED", "NOT_GRANTED"))
 
     def test_a_reader_changes_nothing(self):
         self.assertEqual(self.fetch("reader", "select count(*) from t"), [(0,)])

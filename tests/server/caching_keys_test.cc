@@ -85,10 +85,11 @@ TEST_P(CachingKeysTest, WhatIsToldWithoutRowsIsAWriteToEveryKey) {
 TEST_P(CachingKeysTest, MoreThanEightTagsAreThoseOfTheTables) {
   const auto tags = [](const test::v1::TwoNumbers& request) {
     std::set<cache::Tag> all;
-    for (const auto& dependence :
-         served->caching()->Begin(Of("Often"), request).basis.dependences) {
-      all.insert(dependence.tag);
-    }
+    const auto text = [&](int placeholder, bool number) {
+      return Of("Often").TextOf(request, placeholder, number);
+    };
+    const Caching::Fill fill = served->caching()->Begin(Of("Often").statement(), text);
+    for (const auto& dependence : fill.basis.dependences) all.insert(dependence.tag);
     return all;
   };
   std::set<cache::Tag> tables;

@@ -188,7 +188,7 @@ TEST_P(CachingTest, ATableThatIsToldOfNoMoreIsNotKept) {
                                               : "alter publication twi_data drop table number");
   EXPECT_EQ(Read("Sum", 2, "strict").cache, "miss");
   Run("update number set value = value + 1 where id = 2");
-  Until([] { return served->caching()->DependenciesOf(Of("Sum")) != nullptr; });
+  Until([] { return served->caching()->DependenciesOf(Of("Sum").statement()) != nullptr; });
   for (int i = 0; i < 3; ++i) EXPECT_EQ(Read("Sum", 2).cache, "miss");
   Prepare();
   Kept("Sum", 2);

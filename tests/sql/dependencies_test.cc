@@ -74,7 +74,7 @@ class DependenciesTest : public ::testing::Test {
   void Publish() { EXPECT_TRUE(PreparePublication(database_.dsn()).ok()); }
 
   std::string Of(const std::string& text) {
-    const auto all = FindDependencies(database_.dsn(), {text}, ChangesFrom::kStream);
+    const auto all = FindDependencies(database_.dsn(), {Statement{"", text}}, ChangesFrom::kStream);
     EXPECT_TRUE(all.ok()) << all.status();
     return all.ok() ? Spelled(all->each.at(0)) : "";
   }
@@ -89,7 +89,7 @@ class DependenciesTest : public ::testing::Test {
 
   /// Takes all rows away that have none of the keys' values, and adds others of their like.
   void ExpectOthersDoNotCount(const std::string& text) {
-    const auto all = FindDependencies(database_.dsn(), {text}, ChangesFrom::kStream);
+    const auto all = FindDependencies(database_.dsn(), {Statement{"", text}}, ChangesFrom::kStream);
     ASSERT_TRUE(all.ok());
     std::string without;
     std::string with;

@@ -84,7 +84,7 @@ class OutboxTest : public ::testing::Test {
 
   /// Why answers of the statement are not kept.
   std::string Refusal(const std::string& text) const {
-    const auto all = FindDependencies(database_.dsn(), {text}, ChangesFrom::kOutbox);
+    const auto all = FindDependencies(database_.dsn(), {Statement{"", text}}, ChangesFrom::kOutbox);
     EXPECT_TRUE(all.ok()) << all.status();
     return all.ok() ? all->each.at(0).refusal : "";
   }
@@ -157,7 +157,8 @@ TEST_F(OutboxTest, AKeyOfAnotherNameIsToldAsAWholeAndStopsNoWrites) {
 TEST_F(OutboxTest, KeysAreWhatTriggersTellOf) {
   const auto all = FindDependencies(
       database_.dsn(),
-      {"select body from item where id = $1", "select body from item where team = $1"},
+      {Statement{"", "select body from item where id = $1"},
+       Statement{"", "select body from item where team = $1"}},
       ChangesFrom::kOutbox);
   ASSERT_TRUE(all.ok());
   ASSERT_THAT(all->each[0].tables, SizeIs(1));

@@ -89,7 +89,7 @@ class CachingTest : public ::testing::TestWithParam<sql::ChangesFrom> {
   static void UntilOpen() {
     Until([] {
       return served->caching()->follows() &&
-             served->caching()->DependenciesOf(Of("Get")) != nullptr &&
+             served->caching()->DependenciesOf(Of("Get").statement()) != nullptr &&
              served->caching()->coherence().current_as_of() > sql::BootClock::time_point::min();
     });
   }

@@ -61,7 +61,11 @@ RunningServer::RunningServer(
         server::Caching::Options{.dsn = database_.dsn(), .only = way}, *catalog_);
     caching_->Follow();
   }
-  cache_ = std::make_unique<server::CacheService>(caching_.get(), catalog_.get());
+  raw_ = std::make_unique<server::DatabaseService>(server::DatabaseService::Options(),
+                                                   OrDie(sql::ReadDictionary(database_.dsn())),
+                                                   catalog_.get(), pool_.get(), caching_.get());
+  all.push_back(raw_.get());
+  cache_ = std::make_unique<server::CacheService>(caching_.get(), catalog_.get(), raw_.get());
   all.push_back(cache_.get());
   admin_ = std::make_unique<server::AdminService>(
       server::AdminService::About{.pool = {.dsn = database_.dsn()},

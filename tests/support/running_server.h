@@ -17,6 +17,7 @@
 #include "server/server.h"
 #include "server/services/admin.h"
 #include "server/services/cache.h"
+#include "server/services/database.h"
 #include "server/services/health.h"
 #include "sql/pool.h"
 #include "tests/support/database.h"
@@ -67,6 +68,7 @@ class RunningServer {
   std::unique_ptr<server::HealthService> health_;
   std::unique_ptr<server::Service> reflection_;
   std::unique_ptr<server::Caching> caching_;
+  std::unique_ptr<server::DatabaseService> raw_;
   std::unique_ptr<server::Service> cache_;
   server::SlowQueries slow_queries_;
   std::unique_ptr<server::AdminService> admin_;

@@ -19,6 +19,7 @@
 #include "tests/chaos/coherence_checker/mutant.h"
 #include "tests/chaos/coherence_checker/readers.h"
 #include "tests/chaos/coherence_checker/replica.h"
+#include "tests/chaos/coherence_checker/transactions.h"
 #include "tests/chaos/coherence_checker/writers.h"
 
 ABSL_FLAG(std::string, dsn, "", "an empty database, as a superuser");
@@ -76,6 +77,8 @@ int Main() {
   }
   Ledger ledger;
   Readers readers({.cancels_of_1000 = absl::GetFlag(FLAGS_cancels)}, &ledger);
+  const std::chrono::milliseconds pause(absl::GetFlag(FLAGS_pause_ms));
+  Transactions transactions(pause, &ledger);
   std::array<std::unique_ptr<Replica>, kReplicas> replicas;
   // One that has ended is started again.
   const auto keep_up = [&] {
@@ -84,12 +87,12 @@ int Main() {
       replicas[i] = std::make_unique<Replica>(dsn, source, mutant);
       if (replicas[i]->address().empty()) continue;
       readers.Serve(i, replicas[i]->address());
+      transactions.Serve(i, replicas[i]->address());
       Tell(absl::StrCat("replica ", i, " is process ", replicas[i]->pid()));
     }
   };
   keep_up();
-  Writers writers(dsn, absl::GetFlag(FLAGS_writers),
-                  std::chrono::milliseconds(absl::GetFlag(FLAGS_pause_ms)), &ledger);
+  Writers writers(dsn, absl::GetFlag(FLAGS_writers), pause, &ledger);
   const auto begin = Clock::now();
   const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
   Findings findings;
@@ -115,6 +118,7 @@ int Main() {
   }
   const double took = seconds();
   writers.Stop();
+  transactions.Stop();
   readers.Stop();
   if (mutant.empty() || findings.violations == 0) {
     // An answer that is stale for ever shows now.
@@ -126,6 +130,7 @@ int Main() {
       << nlohmann::ordered_json{{"seconds", took},           {"reads", findings.reads},
                                 {"hits", findings.hits},     {"joins", findings.joins},
                                 {"writes", findings.writes}, {"direct_writes", writers.writes()},
+                                {"transactions", transactions.committed()},
                                 {"errors", findings.errors}, {"violations", findings.violations},
                                 {"first", findings.first}}
              .dump(2)

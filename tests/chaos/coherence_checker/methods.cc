@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/wire.h"
 #include "tests/chaos/coherence_checker/registers.h"
+#include "twi/data/v1/database.pb.h"
 #include "twi/data/v1/polls.pb.h"
 #include "twi/data/v1/roles.pb.h"
 #include "twi/data/v1/server_settings.pb.h"
@@ -42,6 +43,23 @@ std::optional<int64_t> Number(const std::string& text) {
 // None when the trigger found no register to write: another had taken it away to make it anew.
 std::optional<int64_t> Permissions(const data::v1::Role& role) {
   return role.has_permissions() ? std::optional(role.permissions()) : std::nullopt;
+}
+
+constexpr char kByKey[] = "select v from reg where k = $1";
+constexpr char kByJoin[] =
+    "select l.v from reg_log l join reg_child c on c.k = l.k and c.id = 1 where l.k = $1";
+constexpr char kLock[] = "select v from reg where k = $1 for update";
+constexpr char kWrite[] = "update reg set v = v + 1 where k = $1 returning v";
+
+void Ask(const char* sql, int64_t key, data::v1::Query* query) {
+  query->set_sql(sql);
+  query->add_parameters()->set_integer(key);
+}
+
+std::optional<int64_t> First(const data::v1::Outcome& outcome) {
+  return outcome.table().rows_size() == 1
+             ? std::optional(outcome.table().rows(0).values(0).integer())
+             : std::nullopt;
 }
 
 }  // namespace
@@ -85,6 +103,24 @@ const std::vector<Method>& OfTheBot() {
   return kMethods;
 }
 
+const std::vector<Method>& Raw() {
+  using namespace data::v1;  // NOLINT(google-build-using-namespace): of a list of its messages
+  static const std::vector<Method> kMethods = {
+      Of<FetchValRequest, FetchValResponse,
+         [](FetchValRequest& request, int64_t key) { Ask(kByKey, key, request.mutable_query()); },
+         [](const FetchValResponse& answer) {
+           return answer.has_value() ? std::optional<int64_t>(answer.value().integer())
+                                     : std::nullopt;
+         }>("DatabaseService/FetchVal"),
+      Of<FetchRowRequest, FetchRowResponse,
+         [](FetchRowRequest& request, int64_t key) { Ask(kByJoin, key, request.mutable_query()); },
+         [](const FetchRowResponse& answer) {
+           return answer.has_row() ? std::optional<int64_t>(answer.row().values(0).integer())
+                                   : std::nullopt;
+         }>("DatabaseService/FetchRow")};
+  return kMethods;
+}
+
 const std::vector<Method>& Writing() {
   using namespace data::v1;  // NOLINT(google-build-using-namespace): of a list of its messages
   static const std::vector<Method> kMethods = {
@@ -96,7 +132,19 @@ const std::vector<Method>& Writing() {
            request.set_guild_id(kGuild);
          },
          [](const UpdateRoleWeightResponse& answer) { return Permissions(answer.role()); }>(
-          "RolesService/UpdateRoleWeight")};
+          "RolesService/UpdateRoleWeight"),
+      Of<ExecuteRequest, ExecuteResponse,
+         [](ExecuteRequest& request, int64_t key) { Ask(kWrite, key, request.mutable_query()); },
+         [](const ExecuteResponse& answer) { return First(answer.outcome()); }>(
+          "DatabaseService/Execute"),
+      Of<ExecuteInTransactionRequest, ExecuteInTransactionResponse,
+         [](ExecuteInTransactionRequest& request, int64_t key) {
+           Ask(kLock, key, request.add_queries());
+           Ask(kWrite, key, request.add_queries());
+         },
+         [](const ExecuteInTransactionResponse& answer) {
+           return answer.outcomes_size() == 2 ? First(answer.outcomes(1)) : std::nullopt;
+         }>("DatabaseService/ExecuteInTransaction")};
   return kMethods;
 }
 

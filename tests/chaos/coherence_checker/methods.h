@@ -24,6 +24,8 @@ struct Method {
 Method OfRegisters(const std::string& name);
 /// The bot's own operations that show a version.
 const std::vector<Method>& OfTheBot();
+/// SQL of a caller's own that does.
+const std::vector<Method>& Raw();
 /// Those that write the next one, and tell it.
 const std::vector<Method>& Writing();
 

@@ -45,6 +45,7 @@ const std::vector<Readers::Way>& Readers::Ways() {
       ways.push_back({OfRegisters(name)});
     }
     for (const Method& method : OfTheBot()) ways.push_back({method});
+    for (const Method& method : Raw()) ways.push_back({method});
     ways.push_back({OfRegisters("GetRefreshed"), kSeen});
     ways.push_back({OfRegisters("GetDefined"), kDefined, false});
     ways.push_back({OfRegisters("GetSum"), 0, false, true});

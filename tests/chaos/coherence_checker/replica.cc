@@ -15,6 +15,7 @@
 #include "server/metrics.h"
 #include "server/pipeline.h"
 #include "server/server.h"
+#include "server/services/database.h"
 #include "tests/chaos/coherence_checker/mutant.h"
 #include "tests/chaos/coherence_checker/registers.h"
 #include "twi/test/v1/registers.pb.h"
@@ -56,7 +57,9 @@ int Replica::Serve(const std::string& dsn, const std::string& source, const std:
            [&](sql::ChangeListener* listener) { return Follow(dsn, from, mutant, listener); }},
       *loaded.catalog);
   caching.Follow();
-  server::Pipeline pipeline({}, loaded.catalog.get(), &pool, &caching, nullptr, {}, &metrics);
+  server::DatabaseService raw({}, OrExit(sql::ReadDictionary(dsn)), loaded.catalog.get(), &pool,
+                              &caching);
+  server::Pipeline pipeline({}, loaded.catalog.get(), &pool, &caching, nullptr, {&raw}, &metrics);
   const auto server = OrExit(server::Server::Start("127.0.0.1:0", 1, &pipeline));
   std::cout << server->address() << std::endl;
   for (;;) pause();
