@@ -33,7 +33,8 @@ const std::vector<Group> kGroups = {
     {"Access",
      {"access_file", "insecure", "raw_sql", "tls_certificate", "tls_key", "tls_client_ca"}},
     {"Calls",
-     {"threads", "default_deadline", "max_message_bytes", "drain_notice", "shutdown_grace"}},
+     {"threads", "default_deadline", "max_message_bytes", "max_connection_age", "drain_notice",
+      "shutdown_grace"}},
     {"Cache", {"cache_entries", "cache_bytes"}},
     {"Log", {"log_format", "log_level", "slow_query"}},
 };

@@ -95,6 +95,8 @@ ABSL_FLAG(std::string, tls_client_ca, "",
 ABSL_FLAG(int, threads, 0, "threads that serve gRPC; 0: half of the cores");
 ABSL_FLAG(absl::Duration, default_deadline, absl::Seconds(300), "for calls that come without one");
 ABSL_FLAG(int64_t, max_message_bytes, 4 << 20, "largest message taken, but in client streams");
+ABSL_FLAG(absl::Duration, max_connection_age, absl::ZeroDuration(),
+          "how long a client may stay connected until it is to connect anew; 0: for ever");
 ABSL_FLAG(absl::Duration, drain_notice, absl::Seconds(5),
           "at the end, go on serving so long while saying not ready");
 ABSL_FLAG(absl::Duration, shutdown_grace, absl::Seconds(10),
@@ -206,6 +208,7 @@ std::vector<std::string> Check(const Configuration& c) {
   time("--connect_timeout", c.connect_timeout, absl::Seconds(1));
   time("--default_deadline", c.default_deadline, absl::Milliseconds(1));
   time("--slow_query", c.slow_query, absl::ZeroDuration());
+  time("--max_connection_age", c.max_connection_age, absl::ZeroDuration());
   time("--drain_notice", c.drain_notice, absl::ZeroDuration());
   time("--shutdown_grace", c.shutdown_grace, absl::ZeroDuration());
   return mistakes;
@@ -233,6 +236,7 @@ absl::StatusOr<Configuration> MakeConfiguration(const Environment& environment) 
       .connect_timeout = absl::GetFlag(FLAGS_connect_timeout),
       .default_deadline = absl::GetFlag(FLAGS_default_deadline),
       .slow_query = absl::GetFlag(FLAGS_slow_query),
+      .max_connection_age = absl::GetFlag(FLAGS_max_connection_age),
       .drain_notice = absl::GetFlag(FLAGS_drain_notice),
       .shutdown_grace = absl::GetFlag(FLAGS_shutdown_grace),
       .max_message_bytes = absl::GetFlag(FLAGS_max_message_bytes),

@@ -33,6 +33,7 @@ struct Configuration {
   absl::Duration connect_timeout;
   absl::Duration default_deadline;
   absl::Duration slow_query;
+  absl::Duration max_connection_age;
   absl::Duration drain_notice;
   absl::Duration shutdown_grace;
   int64_t max_message_bytes = 0;

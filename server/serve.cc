@@ -330,8 +330,8 @@ int Serve(const Configuration& configuration) {
     Log(LogLevel::kError, "rule problem", {{"problem", problem}});
   }
   if (!pipeline.problems().empty()) return EX_CONFIG;
-  auto server =
-      Server::Start(configuration.listen, configuration.threads, &pipeline, configuration.tls);
+  auto server = Server::Start(configuration.listen, configuration.threads, &pipeline,
+                              configuration.tls, configuration.max_connection_age);
   if (!server.ok()) return Fail(EX_UNAVAILABLE, server.status());
   health.SetServing(true);
   readiness.Set(absl::OkStatus());

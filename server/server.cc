@@ -28,7 +28,8 @@ void Serve(grpc::ServerCompletionQueue* queue) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& listen, int threads,
-                                                      Pipeline* pipeline, const TlsFiles& tls) {
+                                                      Pipeline* pipeline, const TlsFiles& tls,
+                                                      absl::Duration max_connection_age) {
   // Debian's abseil looks for deadlocks at every lock of gRPC's.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   std::unique_ptr<Server> server(new Server(pipeline));
@@ -46,6 +47,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& listen,
   builder.SetMaxSendMessageSize(-1);
   // Who has begun to connect and says no more.
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
+  // A client is told to go elsewhere, or to come again, at about this age. Calls that it has open
+  // then go on for as long as they like.
+  if (max_connection_age > absl::ZeroDuration()) {
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                               static_cast<int>(absl::ToInt64Milliseconds(max_connection_age)));
+  }
   // Clients may ping as often as once in 10 s, and with no call under way.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);

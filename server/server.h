@@ -21,10 +21,11 @@ namespace twi::server {
 class Server {
  public:
   /// Listens on `listen` (`HOST:PORT`, port 0: any; or `unix:PATH`) and serves at once. UNAVAILABLE
-  /// when the address cannot be had.
+  /// when the address cannot be had. Clients are told to connect anew after about
+  /// `max_connection_age`; 0: never.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const std::string& listen, int threads,
-                                                       Pipeline* pipeline,
-                                                       const TlsFiles& tls = {});
+                                                       Pipeline* pipeline, const TlsFiles& tls = {},
+                                                       absl::Duration max_connection_age = {});
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;

@@ -17,9 +17,10 @@ const std::set<std::string>& Moving() {
 
 // Types that no text can become at one time otherwise than at another.
 const std::set<std::string>& Timeless() {
-  static const std::set<std::string> kTypes = {
-      "bit",   "bool",     "bpchar", "bytea", "char",    "float4", "float8", "int2", "int4", "int8",
-      "inet",  "interval", "json",   "jsonb", "numeric", "text",   "uuid",   "varbit", "varchar"};
+  static const std::set<std::string> kTypes = {"bit",    "bool",     "bpchar", "bytea",  "char",
+                                               "float4", "float8",   "int2",   "int4",   "int8",
+                                               "inet",   "interval", "json",   "jsonb",  "numeric",
+                                               "text",   "uuid",     "varbit", "varchar"};
   return kTypes;
 }
 
@@ -34,8 +35,8 @@ const std::set<std::string>& Times() {
 // Functions of times that give times.
 const std::set<std::string>& OfTimes() {
   static const std::set<std::string> kFunctions = {
-      "date_bin",   "date_trunc",       "make_date",  "make_time", "make_timestamp",
-      "timezone",   "make_timestamptz", "to_date",    "to_timestamp"};
+      "date_bin", "date_trunc",       "make_date", "make_time",   "make_timestamp",
+      "timezone", "make_timestamptz", "to_date",   "to_timestamp"};
   return kFunctions;
 }
 
@@ -81,7 +82,7 @@ class Search {
   void Note(std::string_view key, const Json& node) {
     if (key == "ColumnRef") {
       // What a row's system columns say changes when it is moved or locked, too.
-      static const std::set<std::string> kSystem = {"cmax", "cmin", "ctid",
+      static const std::set<std::string> kSystem = {"cmax",     "cmin", "ctid",
                                                     "tableoid", "xmax", "xmin"};
       const std::string column = FromEnd(Member(node, "fields"), 0);
       if (kSystem.contains(column)) Flaw(absl::StrCat("it asks for ", column));

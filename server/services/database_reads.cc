@@ -1,5 +1,5 @@
-// What Fetch, FetchRow and FetchVal do: reads, whose answers may be kept, and statements that return
-// what they changed.
+// What Fetch, FetchRow and FetchVal do: reads, whose answers may be kept, and statements that
+// return what they changed.
 
 #include <utility>
 
@@ -56,16 +56,16 @@ absl::Status Put(data::v1::Table* table, int column, FetchValResponse* response)
 DatabaseService::Wanted DatabaseService::WantedBy(const Message& request) {
   if (request.GetDescriptor() == FetchRequest::descriptor()) {
     const auto& asked = static_cast<const FetchRequest&>(request);
-    return {&asked.query(),        &asked.options(), UsesCache(asked),
-            RawSession::kAllRows,  0,                "rows"};
+    return {&asked.query(), &asked.options(), UsesCache(asked), RawSession::kAllRows, 0, "rows"};
   }
   if (request.GetDescriptor() == FetchRowRequest::descriptor()) {
     const auto& asked = static_cast<const FetchRowRequest&>(request);
     return {&asked.query(), &asked.options(), UsesCache(asked), 1, 0, "row"};
   }
   const auto& asked = static_cast<const FetchValRequest&>(request);
-  return {&asked.query(), &asked.options(), UsesCache(asked), 1, asked.column(),
-          absl::StrCat("value ", asked.column())};
+  return {&asked.query(),   &asked.options(),
+          UsesCache(asked), 1,
+          asked.column(),   absl::StrCat("value ", asked.column())};
 }
 
 Task<absl::Status> DatabaseService::Read(Call& call, const Message& request, Message* response) {
@@ -90,6 +90,11 @@ Task<absl::Status> DatabaseService::Read(Call& call, const Message& request, Mes
   }
   Task<absl::Status> fetching = Fetch(call, wanted, *text, response, nullptr);
   absl::Status status = co_await fetching;
+  if (!wanted.use_cache && (*text)->statement.read_only) {
+    // No kept answer that the caller gets from now on may be older than this.
+    Task<absl::Status> settling = Settled(call, std::move(status));
+    status = co_await settling;
+  }
   co_return status;
 }
 

@@ -77,8 +77,8 @@ class RawSession {
   Task<absl::Status> Undo(absl::Status status);
 
   /// Runs one statement. `field` is the path of `parameters` in the request. Of its rows, as many
-  /// as `most_rows` go into `outcome`. RESOURCE_EXHAUSTED when they are too large. `snapshot`, which
-  /// may be null, is told what the statement could see, of one that is read only.
+  /// as `most_rows` go into `outcome`. RESOURCE_EXHAUSTED when they are too large. `snapshot`,
+  /// which may be null, is told what the statement could see, of one that is read only.
   Task<absl::Status> Run(sql::RawTexts::Text text, const Values& parameters, std::string field,
                          int most_rows, data::v1::Outcome* outcome,
                          std::optional<sql::Snapshot>* snapshot = nullptr);

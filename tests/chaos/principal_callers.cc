@@ -1,17 +1,20 @@
-// usage: principal_callers ADDRESS TOKEN METHOD HEX CALLS_PER_SECOND SECONDS
+// usage: principal_callers ADDRESS TOKEN METHOD HEX CALLS_PER_SECOND SECONDS [SERVICE_CONFIG]
 //
-// One principal's calls, each begun when it is due, whatever became of those before. Prints a line
-// of JSON: how many were answered `ok`, `refused` (RESOURCE_EXHAUSTED) or otherwise (`other`), with
-// the median and the 99th percentile in microseconds from when a call was due; and after how many
-// `seconds` all were answered.
+// One principal's calls, each begun when it is due, whatever became of those before; SIGTERM ends
+// them early. SERVICE_CONFIG is a file. Prints a line of JSON: how many were answered `ok`,
+// `refused` (RESOURCE_EXHAUSTED) or otherwise (`other`), with the median and the 99th percentile in
+// microseconds from when a call was due; and after how many `seconds` all were answered.
 
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -26,6 +29,8 @@
 
 namespace twi::testing {
 namespace {
+
+volatile std::sig_atomic_t terminated = 0;
 
 using Clock = std::chrono::steady_clock;
 using Microseconds = std::chrono::duration<double, std::micro>;
@@ -58,7 +63,13 @@ int Main(const std::vector<std::string>& words) {
   const std::chrono::duration<double> every(1 / std::atof(words[4].c_str()));
   const std::chrono::duration<double> length(std::atof(words[5].c_str()));
 
-  grpc::GenericStub stub(grpc::CreateChannel(words[0], grpc::InsecureChannelCredentials()));
+  grpc::ChannelArguments arguments;
+  if (words.size() > 6) {
+    std::ifstream file(words[6]);
+    arguments.SetServiceConfigJSON({std::istreambuf_iterator<char>(file), {}});
+  }
+  grpc::GenericStub stub(
+      grpc::CreateCustomChannel(words[0], grpc::InsecureChannelCredentials(), arguments));
   grpc::CompletionQueue queue;
   std::map<std::string, Times> times{{"ok", {}}, {"refused", {}}, {"other", {}}};
   std::thread taking([&] {
@@ -73,7 +84,7 @@ int Main(const std::vector<std::string>& words) {
     }
   });
   const auto begin = Clock::now();
-  for (int i = 0; i * every < length; ++i) {
+  for (int i = 0; i * every < length && terminated == 0; ++i) {
     auto call = std::make_unique<Call>();
     call->due = begin + std::chrono::duration_cast<Clock::duration>(i * every);
     std::this_thread::sleep_until(call->due);
@@ -97,10 +108,12 @@ int Main(const std::vector<std::string>& words) {
 }  // namespace twi::testing
 
 int main(int argc, char** argv) {
-  if (argc != 7) {
-    std::cerr << "usage: principal_callers ADDRESS TOKEN METHOD HEX CALLS_PER_SECOND SECONDS\n";
+  if (argc != 7 && argc != 8) {
+    std::cerr << "usage: principal_callers ADDRESS TOKEN METHOD HEX CALLS_PER_SECOND SECONDS"
+                 " [SERVICE_CONFIG]\n";
     return 64;
   }
+  std::signal(SIGTERM, [](int) { twi::testing::terminated = 1; });
   // Debian's absl looks for lock cycles at every lock, which costs more than all the rest.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   return twi::testing::Main(std::vector<std::string>(argv + 1, argv + argc));

@@ -46,6 +46,23 @@ class Process(unittest.TestCase):
             stub.CountQuotes(COUNT, timeout=5)
         self.assertEqual(context.exception.code(), grpc.StatusCode.UNAVAILABLE)
 
+    def test_clients_connect_anew_and_lose_no_call(self):
+        server = self.enterContext(program.Server("--max_connection_age=500ms"))
+        channel = self.enterContext(grpc.insecure_channel(server.grpc))
+        states = []
+        channel.subscribe(states.append)
+        stub = quotes_pb2_grpc.QuotesServiceStub(channel)
+        watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"")
+        self.assertEqual(next(watch)[1], 1)
+
+        def connected_anew():
+            self.assertEqual(stub.CountQuotes(COUNT).count, 0)
+            return states.count(grpc.ChannelConnectivity.READY) > 3
+        self.assertTrue(program.eventually(connected_anew, 30), states)
+        # What began at the first connection goes on.
+        self.assertTrue(watch.is_active())
+        watch.cancel()
+
     def test_a_call_under_way_is_finished(self):
         server, stub = self.start()
         made = stub.CreateQuote(quotes_pb2.CreateQuoteRequest(quote="The last one."))

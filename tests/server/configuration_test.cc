@@ -70,6 +70,7 @@ TEST_F(ConfigurationTest, HasDefaults) {
   EXPECT_EQ(made->connect_timeout, absl::Seconds(10));
   EXPECT_EQ(made->default_deadline, absl::Seconds(300));
   EXPECT_EQ(made->slow_query, absl::Milliseconds(500));
+  EXPECT_EQ(made->max_connection_age, absl::ZeroDuration());
   EXPECT_EQ(made->drain_notice, absl::Seconds(5));
   EXPECT_EQ(made->shutdown_grace, absl::Seconds(10));
   EXPECT_EQ(made->max_message_bytes, 4 << 20);
@@ -171,14 +172,15 @@ TEST_F(ConfigurationTest, TlsIsWhole) {
 }
 
 TEST_F(ConfigurationTest, TellsEveryValueThatCannotBe) {
-  const std::vector<std::string> mistakes = Mistakes(
-      {"--listen=0.0.0.0:1", "--http_listen=nowhere", "--threads=-1", "--pool_max=5",
-       "--pool_min=4", "--max_message_bytes=1023", "--connect_timeout=0s", "--default_deadline=-1s",
-       "--slow_query=-1s", "--drain_notice=inf", "--shutdown_grace=25h"});
+  const std::vector<std::string> mistakes =
+      Mistakes({"--listen=0.0.0.0:1", "--http_listen=nowhere", "--threads=-1", "--pool_max=5",
+                "--pool_min=4", "--max_message_bytes=1023", "--connect_timeout=0s",
+                "--default_deadline=-1s", "--slow_query=-1s", "--max_connection_age=-1s",
+                "--drain_notice=inf", "--shutdown_grace=25h"});
   const std::vector<std::string> flags = {
-      "--listen:",     "--http_listen:",       "--threads:",         "--pool_max:",
-      "--pool_min:",   "--max_message_bytes:", "--connect_timeout:", "--default_deadline:",
-      "--slow_query:", "--drain_notice:",      "--shutdown_grace:"};
+      "--listen:",     "--http_listen:",        "--threads:",         "--pool_max:",
+      "--pool_min:",   "--max_message_bytes:",  "--connect_timeout:", "--default_deadline:",
+      "--slow_query:", "--max_connection_age:", "--drain_notice:",    "--shutdown_grace:"};
   ASSERT_GE(mistakes.size(), flags.size());
   for (size_t i = 0; i < flags.size(); ++i) {
     EXPECT_TRUE(absl::StartsWith(mistakes[i], flags[i])) << mistakes[i];
@@ -267,7 +269,7 @@ TEST(FlagsHelp, HasEveryFlag) {
     ++flags;
     EXPECT_THAT(help, HasSubstr(absl::StrCat("\n  --", name, flag->IsOfType<bool>() ? " " : "=")));
   }
-  EXPECT_EQ(flags, 25);
+  EXPECT_EQ(flags, 26);
   for (const absl::string_view line : absl::StrSplit(help, '\n')) EXPECT_LE(line.size(), 100);
 }
 

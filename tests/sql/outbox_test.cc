@@ -155,11 +155,10 @@ TEST_F(OutboxTest, AKeyOfAnotherNameIsToldAsAWholeAndStopsNoWrites) {
 }
 
 TEST_F(OutboxTest, KeysAreWhatTriggersTellOf) {
-  const auto all = FindDependencies(
-      database_.dsn(),
-      {Statement{"", "select body from item where id = $1"},
-       Statement{"", "select body from item where team = $1"}},
-      ChangesFrom::kOutbox);
+  const auto all = FindDependencies(database_.dsn(),
+                                    {Statement{"", "select body from item where id = $1"},
+                                     Statement{"", "select body from item where team = $1"}},
+                                    ChangesFrom::kOutbox);
   ASSERT_TRUE(all.ok());
   ASSERT_THAT(all->each[0].tables, SizeIs(1));
   EXPECT_EQ(all->each[0].refusal, "");

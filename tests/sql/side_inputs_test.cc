@@ -19,7 +19,8 @@ class SideInputsTest : public ::testing::Test {
  protected:
   SideInputsTest() {
     database_.Run(
-        "create table event (id bigint primary key, at timestamptz, day date, said text, facts jsonb);"
+        "create table event (id bigint primary key, at timestamptz, day date, said text, facts "
+        "jsonb);"
         "create table note (id bigint primary key, day text);"
         "create view notes as select id, day::date as on_day from note;"
         "create view events as select id, at::date as day from event;"
@@ -48,7 +49,8 @@ TEST_F(SideInputsTest, WhatDependsOnRowsOnlyIsKept) {
            "select (at + interval '1 day')::date, date(at) from event",
            "select date_trunc('day', at at time zone 'UTC')::date from event",
            "select day from events where id = $1",
-           "select * from event where at > $1::timestamptz and at < '2026-11-27'::text::timestamptz",
+           "select * from event where at > $1::timestamptz and at < "
+           "'2026-11-27'::text::timestamptz",
            "select id::text, said::int4, facts::text, said::interval from event",
            "select 'ok'::mood, $1::mood from event",
            "select * from event where said = 'nowhere' or said = 'know'",
@@ -103,7 +105,8 @@ TEST_F(SideInputsTest, OnesOwnStatementsAreTrusted) {
 }
 
 TEST(NamesMovingTime, FindsWords) {
-  for (const char* value : {"now", " NOW ", "Today", "yesterday 04:05", "{tomorrow,epoch}", "x now"}) {
+  for (const char* value :
+       {"now", " NOW ", "Today", "yesterday 04:05", "{tomorrow,epoch}", "x now"}) {
     EXPECT_TRUE(NamesMovingTime(value)) << value;
   }
   for (const char* value : {"", "snow", "knows", "2026-11-27", "infinity", "yesterdays"}) {

@@ -126,15 +126,18 @@ int Main() {
     readers.CheckFinal();
     findings = readers.findings();
   }
-  std::cout
-      << nlohmann::ordered_json{{"seconds", took},           {"reads", findings.reads},
-                                {"hits", findings.hits},     {"joins", findings.joins},
-                                {"writes", findings.writes}, {"direct_writes", writers.writes()},
-                                {"transactions", transactions.committed()},
-                                {"errors", findings.errors}, {"violations", findings.violations},
-                                {"first", findings.first}}
-             .dump(2)
-      << std::endl;
+  std::cout << nlohmann::ordered_json{{"seconds", took},
+                                      {"reads", findings.reads},
+                                      {"hits", findings.hits},
+                                      {"joins", findings.joins},
+                                      {"writes", findings.writes},
+                                      {"direct_writes", writers.writes()},
+                                      {"transactions", transactions.committed()},
+                                      {"errors", findings.errors},
+                                      {"violations", findings.violations},
+                                      {"first", findings.first}}
+                   .dump(2)
+            << std::endl;
   return findings.violations > 0 ? 2 : 0;
 }
 
