@@ -18,6 +18,7 @@ ABSL_FLAG(std::string, listen, "127.0.0.1:0", "address; port 0 picks a free one"
 ABSL_FLAG(int, response_size, 120, "bytes of each response");
 ABSL_FLAG(bool, trailers, false, "send the trailers of a hit of the cache, too");
 ABSL_FLAG(bool, second_read, false, "look for a second message of the client before answering");
+ABSL_FLAG(bool, cancellable, false, "hear of each call's end, as who may be cancelled must");
 
 namespace twi::bench {
 namespace {
@@ -31,10 +32,33 @@ class Call {
     const grpc::ByteBuffer* response;
     int reads;
     bool trailers;
+    bool cancellable;
   };
 
-  explicit Call(const Server& server) : server_(server), reads_left_(server.reads) {
-    server_.service->RequestCall(&context_, &stream_, server_.queue, server_.queue, this);
+  explicit Call(const Server& server)
+      : server_(server), reads_left_(server.reads), ends_left_(server.cancellable ? 2 : 1) {
+    if (server_.cancellable) context_.AsyncNotifyWhenDone(&done_);
+    server_.service->RequestCall(&context_, &stream_, server_.queue, server_.queue, &step_);
+  }
+
+  /// What a tag stands for.
+  static void Take(void* tag, bool ok) {
+    auto* const event = static_cast<Event*>(tag);
+    if (event->done) {
+      event->call->End();
+    } else {
+      event->call->Proceed(ok);
+    }
+  }
+
+ private:
+  struct Event {
+    Call* call;
+    bool done;
+  };
+
+  void End() {
+    if (--ends_left_ == 0) delete this;
   }
 
   void Proceed(bool ok) {
@@ -43,23 +67,25 @@ class Call {
       new Call(server_);
     }
     if (finished_) {
-      delete this;
+      End();
     } else if (reads_left_ > 0 && ok) {
       --reads_left_;
-      stream_.Read(&request_, this);
+      stream_.Read(&request_, &step_);
     } else {
       finished_ = true;
       if (server_.trailers) {
         context_.AddTrailingMetadata("x-cache", "hit");
         context_.AddTrailingMetadata("x-age-ms", "1234");
       }
-      stream_.WriteAndFinish(*server_.response, grpc::WriteOptions(), grpc::Status::OK, this);
+      stream_.WriteAndFinish(*server_.response, grpc::WriteOptions(), grpc::Status::OK, &step_);
     }
   }
 
- private:
   const Server& server_;
+  Event step_{this, false};
+  Event done_{this, true};
   int reads_left_;
+  int ends_left_;
   bool accepted_ = false;
   bool finished_ = false;
   grpc::GenericServerContext context_;
@@ -86,14 +112,17 @@ int Main() {
 
   grpc::Slice slice(std::string(absl::GetFlag(FLAGS_response_size), 'x'));
   const grpc::ByteBuffer response(&slice, 1);
-  const Call::Server state = {&service, queue.get(), &response,
+  const Call::Server state = {&service,
+                              queue.get(),
+                              &response,
                               absl::GetFlag(FLAGS_second_read) ? 2 : 1,
-                              absl::GetFlag(FLAGS_trailers)};
+                              absl::GetFlag(FLAGS_trailers),
+                              absl::GetFlag(FLAGS_cancellable)};
   new Call(state);
   std::cout << "ready " << port << std::endl;
   void* tag;
   bool ok;
-  while (queue->Next(&tag, &ok)) static_cast<Call*>(tag)->Proceed(ok);
+  while (queue->Next(&tag, &ok)) Call::Take(tag, ok);
   return 0;
 }
 
