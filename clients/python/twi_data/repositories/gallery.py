@@ -77,8 +77,8 @@ class GalleryMigrationRepository(Repository):
     async def bulk_create_entries(self, entries: list[dict]) -> int:
         """Adds those that are not there yet, and says how many these were. Entries without a message are
         left out."""
-        kind = message("GalleryPost")
-        posts = [filled(kind, {name: entry[name] for name in kind.DESCRIPTOR.fields_by_name.keys() & entry})
+        post = message("GalleryPost")
+        posts = [filled(post, {name: entry.get(name) for name in post.DESCRIPTOR.fields_by_name})
                  for entry in entries if entry.get("message_id")]
         if current(self.database):
             return sum([await self.create_if_new(post) for post in posts])
