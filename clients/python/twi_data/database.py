@@ -14,6 +14,8 @@ from .values import decode
 
 CACHE_STATS = ("hits", "misses", "hit_rate", "evictions", "invalidations", "total_requests")
 MOST_ATTEMPTS = 10
+# Nothing was done, whatever was asked.
+UNDONE = {"SHUTTING_DOWN", "OVERLOADED"}
 FAILED = POOL.FindEnumTypeByName("twi.data.v1.UpkeepOutcome").values_by_name["UPKEEP_OUTCOME_FAILED"].number
 
 
@@ -262,15 +264,16 @@ class Database:
             f"DatabaseService/{rpc}", requests(), options["timeout"]), errors.RetryableError)
 
     async def _retried(self, options, attempt, *kinds):
-        """Another attempt is made when the server was about to leave, and for errors of these kinds. All
-        others that may pass the server tries again itself."""
+        """Another attempt is made when the server had too much to do or was about to leave, and for errors
+        of these kinds. All others that may pass the server tries again itself."""
         delay = options["retry_delay"]
         for left in range(options["retries"] - 1, -1, -1):
             try:
                 return await attempt()
             except errors.DatabaseError as error:
-                if not left or not (error.reason == "SHUTTING_DOWN" or isinstance(error, kinds)):
+                if not left or not (error.reason in UNDONE or isinstance(error, kinds)):
                     raise
+                delay = max(delay, error.retry_after or 0)
             await asyncio.sleep(delay)
             delay *= 2
         raise errors.DataError(f"retries must be at least 1, not {options['retries']}")

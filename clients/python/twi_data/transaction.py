@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import itertools
+import random
 
 import grpc
 
@@ -110,11 +111,24 @@ class Transaction:
         if self.outer:
             await self.nest()
         else:
-            self.conversation = Conversation(self.database.channel)
-            await self.conversation.step(begin=self.begin)
+            await self.converse()
         self.open = True
         innermost.set(self)
         return self
+
+    async def converse(self):
+        """Waits for a session as long as for a connection: a server has few for transactions."""
+        loop = asyncio.get_running_loop()
+        pause, end = 0.02, loop.time() + self.database.connect_timeout
+        while True:
+            self.conversation = Conversation(self.database.channel)
+            try:
+                return await self.conversation.step(begin=self.begin)
+            except errors.OverloadedError:
+                if loop.time() + pause > end:
+                    raise
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(2 * pause, 0.5)
 
     async def nest(self):
         if any(self.begin.values()):
