@@ -137,6 +137,9 @@ class Documents(unittest.TestCase):
     def test_raw_sql(self):
         self.assertGreater(self.run_all("docs/raw_sql.md"), 0)
 
+    def test_python(self):
+        self.assertGreater(self.run_all("clients/python/README.md"), 1)
+
     def test_operations(self):
         self.assertGreater(self.run_all("docs/operations.md"), 4)
 

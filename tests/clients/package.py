@@ -11,7 +11,17 @@ import server as program
 logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
-class Case(unittest.IsolatedAsyncioTestCase):
+class Asynchronous(unittest.IsolatedAsyncioTestCase):
+
+    async def refused(self, kind, awaitable):
+        """It must raise exactly this; the exception."""
+        with self.assertRaises(kind) as context:
+            await awaitable
+        self.assertIs(type(context.exception), kind, context.exception)
+        return context.exception
+
+
+class Case(Asynchronous):
 
     server = None
 
@@ -33,10 +43,3 @@ class Case(unittest.IsolatedAsyncioTestCase):
 
     def count(self, table="t"):
         return int(self.psql(f"select count(*) from {table}"))
-
-    async def refused(self, kind, awaitable):
-        """It must raise exactly this; the exception."""
-        with self.assertRaises(kind) as context:
-            await awaitable
-        self.assertIs(type(context.exception), kind, context.exception)
-        return context.exception

@@ -4,6 +4,7 @@ import asyncio
 import unittest
 
 import grpc
+from package import Asynchronous
 from twi_data import Database, errors
 from twi_data.repositories import LinkRepository
 
@@ -17,7 +18,7 @@ principal { name: "links" allow: "LinksService/*" }
 """
 
 
-class Guarded(unittest.IsolatedAsyncioTestCase):
+class Guarded(Asynchronous):
 
     def setUp(self):
         self.guard = self.enterContext(guarded.Guard(PRINCIPALS, ["bot", "reader", "links"]))
@@ -29,11 +30,6 @@ class Guarded(unittest.IsolatedAsyncioTestCase):
         token = principal and self.guard.tokens[principal].text
         return await self.enterAsyncContext(Database(server.grpc, token, tls))
 
-    async def refused(self, kind, awaitable):
-        with self.assertRaises(kind) as context:
-            await awaitable
-        return context.exception
-
     async def test_tokens(self):
         server = self.serve(tls=False)
         bot, reader, links = [await self.open(server, name) for name in ("bot", "reader", "links")]
@@ -41,12 +37,15 @@ class Guarded(unittest.IsolatedAsyncioTestCase):
         async with bot.transaction():
             await bot.execute_many("insert into t values ($1)", [(1,)])
             await bot.copy_records_to_table("t", [(2,)])
-        self.assertEqual([page async for page in bot.paginate("select id from t order by id")], [[(1,), (2,)]])
+        pages = [page async for page in bot.paginate("select id from t order by id")]
+        self.assertEqual(pages, [[(1,), (2,)]])
         await bot.validate_connections()
 
         self.assertEqual(await reader.fetchval("select count(*) from t"), 2)
-        error = await self.refused(errors.DatabaseError, reader.execute("insert into t values (3)"))
-        self.assertIn(type(error), (errors.InsufficientPrivilegeError, errors.ReadOnlySQLTransactionError))
+        with self.assertRaises(errors.DatabaseError) as context:
+            await reader.execute("insert into t values (3)")
+        self.assertIsInstance(context.exception, (errors.InsufficientPrivilegeError,
+                                                  errors.ReadOnlySQLTransactionError))
 
         self.assertEqual(await LinkRepository(links).get_all(), [])
         error = await self.refused(errors.InsufficientPrivilegeError, links.fetch("select 1"))
@@ -76,7 +75,7 @@ class Guarded(unittest.IsolatedAsyncioTestCase):
             Database(server.grpc, tls="nothing.crt")
 
 
-class Restarts(unittest.IsolatedAsyncioTestCase):
+class Restarts(Asynchronous):
 
     async def test_a_server_that_goes_and_comes(self):
         server = self.enterContext(program.Server())

@@ -97,12 +97,12 @@ class Cog:
     async def save_users(self, users):
         records = [(user_id, name, datetime.datetime(2020, 1, 1), False) for user_id, name in users]
         await self.bot.db.execute_many(
-            "INSERT INTO users(user_id, username, created_at, bot) VALUES($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-            records)
+            "INSERT INTO users(user_id, username, created_at, bot) VALUES($1, $2, $3, $4) "
+            "ON CONFLICT DO NOTHING", records)
 
     async def save_messages(self, numbers):
-        records = [(5000 + n, f"Copied {n}", datetime.datetime(2020, 1, 1), "Erin", "Guild", GUILD, 201, "other",
-                    USER, "https://discord.com", False) for n in numbers]
+        records = [(5000 + n, f"Copied {n}", datetime.datetime(2020, 1, 1), "Erin", "Guild", GUILD, 201,
+                    "other", USER, "https://discord.com", False) for n in numbers]
         await self.bot.db.copy_records_to_table("messages", records=records, columns=[
             "message_id", "content", "created_at", "user_name", "server_name", "server_id", "channel_id",
             "channel_name", "user_id", "jump_url", "is_bot"])
@@ -112,9 +112,11 @@ class SeedExamples(Case):
 
     async def asyncSetUp(self):
         await super().asyncSetUp()
-        self.psql("truncate gallery_mementos, gallery_migration, messages, reactions, users, servers, channels "
-                  "cascade;" + SAVED.format(guild=GUILD, channel=CHANNEL, message=MESSAGE, user=USER))
-        self.psql("drop table if exists table1, table2; create table table1 (name text primary key, value int);"
+        self.psql("truncate gallery_mementos, gallery_migration, messages, reactions, users, servers, "
+                  "channels cascade;")
+        self.psql(SAVED.format(guild=GUILD, channel=CHANNEL, message=MESSAGE, user=USER))
+        self.psql("drop table if exists table1, table2;"
+                  "create table table1 (name text primary key, value int);"
                   "create table table2 (name text primary key, value int, active bool);"
                   "insert into table2 values ('example1', 7, true), ('b', 1, false)")
         self.bot = Bot(self.server.grpc)
@@ -219,9 +221,9 @@ class SeedExamples(Case):
 
     async def test_a_thousand_messages_at_once(self):
         """The bot's own test of load: what it sends is there, in gathers of fifty."""
-        sql = ("INSERT INTO messages(message_id, created_at, content, user_name, server_name, server_id, channel_id,"
-               " channel_name, user_id, jump_url, is_bot) VALUES($1, now(), $2, 'Erin', 'Guild', $3, 300, 'load', "
-               "$4, 'https://discord.com', false)")
+        sql = ("INSERT INTO messages(message_id, created_at, content, user_name, server_name, server_id, "
+               "channel_id, channel_name, user_id, jump_url, is_bot) "
+               "VALUES($1, now(), $2, 'Erin', 'Guild', $3, 300, 'load', $4, 'https://discord.com', false)")
         for first in range(0, 1000, 50):
             await asyncio.gather(*(self.bot.db.execute(sql, 90000 + n, f"Text {n}", GUILD, USER)
                                    for n in range(first, first + 50)))

@@ -73,8 +73,8 @@ OTHER = {
 }
 # What PostgreSQL has and Python has in its own way.
 WRITTEN = {
-    "interval '1 year 2 months 3 days 04:05:06.789'": Delta(days=365 + 60 + 3, hours=4, minutes=5, seconds=6.789),
-    "interval '-1 year -2 months +3 days -04:05:06'": Delta(days=-365 - 60 + 3, hours=-4, minutes=-5, seconds=-6),
+    "interval '1 year 2 months 3 days 04:05:06.789'": Delta(365 + 60 + 3, hours=4, minutes=5, seconds=6.789),
+    "interval '-1 year -2 months +3 days -04:05:06'": -Delta(365 + 60 - 3, hours=4, minutes=5, seconds=6),
     "interval '-00:00:00.000001'": Delta(microseconds=-1),
     "interval '1 mon'": Delta(days=30),
     "'infinity'::timestamptz": DateTime.max,
@@ -141,7 +141,8 @@ class Records(Case):
 
     async def test_as_a_sequence(self):
         row = self.row
-        self.assertEqual((row[0], row[-2], row[1:], len(row), list(row)), (1, "x", ("x", None), 3, [1, "x", None]))
+        self.assertEqual((row[0], row[-2], row[1:], len(row)), (1, "x", ("x", None), 3))
+        self.assertEqual(list(row), [1, "x", None])
         one, two, three = row
         self.assertEqual((one, two, three), (1, "x", None))
         for wrong in 3, -4:

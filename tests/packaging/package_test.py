@@ -53,6 +53,13 @@ class Package(unittest.TestCase):
         self.assertIn("./usr/share/twi-data/service_config.json", modes)
         self.assertIn("./usr/share/twi-data/proto/twi/data/v1/quotes.proto", modes)
 
+    def test_python(self):
+        said = run("/usr/bin/python3", "-c", "import twi_data; print(twi_data.__file__)", cwd="/",
+                   env={"PYTHONPATH": str(self.root / "usr/lib/python3/dist-packages"),
+                        "PYTHONDONTWRITEBYTECODE": "1"})
+        self.assertEqual(said.strip(), f"{self.root}/usr/lib/python3/dist-packages/twi_data/__init__.py")
+        self.assertRegex((self.control / "control").read_text(), r"(?m)^Suggests: python3-grpcio, python3-protobuf$")
+
     def test_scripts(self):
         for name in "postinst", "prerm", "postrm":
             run("sh", "-n", str(self.control / name))

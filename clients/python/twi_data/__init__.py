@@ -11,5 +11,5 @@ from .errors import DatabaseError, RetryableError
 from .record import Record
 from .transaction import Transaction
 
-__all__ = ["Database", "DatabaseError", "DatabaseTransaction", "PreparedStatement", "Record", "RetryableError",
-           "Transaction", "errors", "repositories"]
+__all__ = ["Database", "DatabaseError", "DatabaseTransaction", "PreparedStatement", "Record",
+           "RetryableError", "Transaction", "errors", "repositories"]

@@ -39,6 +39,10 @@ class DatabaseError(Exception):
                             self.retry_after)
 
 
+# As asyncpg calls it.
+PostgresError = DatabaseError
+
+
 class InterfaceError(DatabaseError):
     """The package is used in a way that cannot be; the server was not asked."""
 

@@ -4,5 +4,5 @@ from .gallery import GalleryMementosRepository, GalleryMigrationRepository
 from .guilds import ReportRepository, ServerSettingsRepository
 from .links import CreatorLinkRepository, LinkRepository
 
-__all__ = ["CreatorLinkRepository", "GalleryMementosRepository", "GalleryMigrationRepository", "LinkRepository",
-           "ReportRepository", "ServerSettingsRepository"]
+__all__ = ["CreatorLinkRepository", "GalleryMementosRepository", "GalleryMigrationRepository",
+           "LinkRepository", "ReportRepository", "ServerSettingsRepository"]
