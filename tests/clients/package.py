@@ -1,5 +1,6 @@
 """What the tests of the Python package share: a server, and a Database for each test."""
 
+import asyncio
 import logging
 import unittest
 
@@ -43,3 +44,12 @@ class Case(Asynchronous):
 
     def count(self, table="t"):
         return int(self.psql(f"select count(*) from {table}"))
+
+    def running(self, mark):
+        """How many statements with this mark the database runs now."""
+        return self.count(f"pg_stat_activity where state = 'active' and query like '%{mark}%' "
+                          "and pid <> pg_backend_pid()")
+
+    async def begun(self, mark):
+        while not self.running(mark):
+            await asyncio.sleep(0.01)

@@ -16,6 +16,7 @@ import zipfile
 import twi_data
 from package import Case
 from twi_data import Database, errors
+from twi_data.contract import message
 
 import server as program
 
@@ -142,9 +143,7 @@ class Statements(Case):
         reading = self.db.paginate("select g, repeat('x', 1000) from generate_series(1, 10000000) g")
         self.assertEqual(len(await anext(reading)), 100)
         await reading.aclose()
-        self.assertTrue(program.eventually(lambda: self.psql(
-            "select count(*) from pg_stat_activity where state <> 'idle' and query like '%10000000%' "
-            "and pid <> pg_backend_pid()") == "0"))
+        self.assertTrue(program.eventually(lambda: not self.running("10000000")))
 
     async def test_timeouts(self):
         for call in (self.db.fetch_with_timeout("select pg_sleep(30)", timeout_seconds=0.1),
@@ -159,15 +158,12 @@ class Statements(Case):
                 self.fail("there is no page")
 
     async def test_a_cancelled_task_ends_its_statement(self):
-        task = asyncio.create_task(self.db.execute("select pg_sleep(60), 'mark'"))
-        running = ("select count(*) from pg_stat_activity where query ~ '''mark''' and state = 'active' "
-                   "and pid <> pg_backend_pid()")
-        while await self.db.fetchval(running) == 0:
-            pass
+        task = asyncio.create_task(self.db.execute("select pg_sleep(60), 'cancelled'"))
+        await self.begun("cancelled")
         task.cancel()
         with self.assertRaises(asyncio.CancelledError):
             await task
-        self.assertTrue(program.eventually(lambda: self.psql(running) == "0"))
+        self.assertTrue(program.eventually(lambda: not self.running("cancelled")))
 
     async def test_scripts(self):
         with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
@@ -273,6 +269,30 @@ class Errors(Case):
         await db.close()
         await self.refused(errors.InterfaceError, db.fetch("select 1"))
         await db.close()
+
+    async def test_closed_meanwhile(self):
+        """Who waits is told, and not cancelled."""
+        async def transaction(db):
+            async with db.transaction():
+                await db.execute("select pg_sleep(60), 'closed'")
+
+        for work in (lambda db: db.fetch("select pg_sleep(60), 'closed'"), transaction):
+            db = Database(self.server.grpc)
+            task = asyncio.create_task(work(db))
+            await self.begun("closed")
+            await db.close()
+            await self.refused(errors.InterfaceError, task)
+            self.assertTrue(program.eventually(lambda: not self.running("closed")))
+
+    async def test_other_services(self):
+        request = message("CreateQuoteRequest")(quote="Sing to me.")
+        made = await self.db.call("QuotesService/CreateQuote", request)
+        self.assertEqual(made.quote.quote, "Sing to me.")
+        for name in "QuotesService/Nothing", "NothingService/GetQuote", "nothing":
+            await self.refused(errors.InterfaceError, self.db.call(name, request))
+            with self.assertRaises(errors.DatabaseError):
+                async with self.db.transaction():
+                    await self.db.call(name, request)
 
     async def test_a_server_that_leaves_is_asked_again(self):
         """What it says while it shuts down, from a Database of a test's own that is asked twice."""

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pathlib
+import weakref
 
 import grpc
 
@@ -20,6 +21,13 @@ def credentials(tls):
     return grpc.ssl_channel_credentials()
 
 
+def method_of(operation):
+    try:
+        return method(operation)
+    except KeyError:
+        raise errors.InterfaceError(f"there is no operation {operation}") from None
+
+
 class Channel:
     """Opened by the first call, since gRPC's belongs to the event loop that runs then."""
 
@@ -30,6 +38,7 @@ class Channel:
         self.options = [("grpc.service_config", packaged("service_config.json").decode()), *options]
         self.channel = None
         self.callables = {}
+        self.calls = weakref.WeakSet()
         self.closed = False
 
     def open(self):
@@ -44,19 +53,24 @@ class Channel:
 
     async def close(self):
         self.closed = True
+        # gRPC's own close overlooks those that are awaited by others than tasks of their own.
+        for call in list(self.calls):
+            call.cancel()
         if self.channel is not None:
             await self.channel.close()
 
     def begin(self, operation, *request, timeout=None, **options):
         """Begins a call of a method of the contract, of whatever kind."""
         if operation not in self.callables:
-            found = method(operation)
+            found = method_of(operation)
             kind = "_".join("stream" if streams else "unary"
                             for streams in (found.request_streams, found.response_streams))
             self.callables[operation] = getattr(self.open(), kind)(
                 found.path, found.request.SerializeToString, found.response.FromString)
         self.open()
-        return self.callables[operation](*request, timeout=timeout, metadata=self.metadata, **options)
+        call = self.callables[operation](*request, timeout=timeout, metadata=self.metadata, **options)
+        self.calls.add(call)
+        return call
 
     async def call(self, operation, request, timeout=None, **options):
         """The answer to a request."""

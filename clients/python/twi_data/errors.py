@@ -1,6 +1,8 @@
 """What calls raise. The names are asyncpg's where a program may have caught them, below the DatabaseError
 of the old layer."""
 
+import asyncio
+
 import grpc
 
 from .contract import message
@@ -231,3 +233,6 @@ class translated:
     def __exit__(self, kind, error, traceback):
         if isinstance(error, grpc.aio.AioRpcError):
             raise of_call(error) from error
+        if isinstance(error, asyncio.CancelledError) and not asyncio.current_task().cancelling():
+            # It is the call that was cancelled, and not who waits for it.
+            raise InterfaceError("the database was closed meanwhile") from error

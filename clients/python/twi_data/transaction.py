@@ -8,7 +8,8 @@ import random
 import grpc
 
 from . import errors
-from .contract import POOL, message, method
+from .channel import method_of
+from .contract import POOL, message
 from .record import Columns, records
 from .rows import chunks, copy_target
 from .values import parameters
@@ -256,7 +257,7 @@ class Transaction:
 
     async def call(self, operation, request, timeout=None):
         """The answer of a unary operation of another service, which takes part."""
-        found = method(operation)
+        found = method_of(operation)
         packed = {"type_url": f"type.googleapis.com/{found.request.DESCRIPTOR.full_name}",
                   "value": request.SerializeToString()}
         answer = await self.step(timeout, call={"operation": operation, "request": packed})
