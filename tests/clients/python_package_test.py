@@ -39,6 +39,18 @@ class Statements(Case):
         self.assertIsNone(await self.db.fetchval("select id from t where id = 9"))
         self.assertEqual(await self.db.fetchval("insert into t values ($1) returning id", 4), 4)
 
+    async def test_large_answers(self):
+        """What does not go into one message is there all the same if it is only read."""
+        sql = "select g, repeat('x', $1::int) as x from generate_series(1, 100000) g"
+        found = await self.db.fetch(sql, 100)
+        self.assertEqual([row["g"] for row in found], list(range(1, 100001)))
+        self.assertEqual(found[99999]["x"], "x" * 100)
+        error = await self.refused(errors.ResultTooLargeError, self.db.fetch(
+            "insert into t select generate_series(1, 100000), 'y' returning id, repeat('x', 100)"))
+        self.assertEqual((error.code, self.count()), ("RESOURCE_EXHAUSTED", 0))
+        with self.assertRaises(TimeoutError):
+            await self.db.fetch(sql.replace("100000", "100000000"), 100, timeout=1)
+
     async def test_what_was_done_is_told(self):
         self.assertEqual(await self.db.execute("insert into t values ($1, $2)", 1, "a"), "INSERT 0 1")
         self.assertEqual(await self.db.execute("update t set v = 'b'", invalidate_cache=False), "UPDATE 1")

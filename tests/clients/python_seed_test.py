@@ -1,5 +1,6 @@
 """The examples of the guide to the old layer, told again for the Python package: the calls are those of the
-bot's cogs, and only where Database and repositories are made something is another."""
+bot's cogs, and only where Database and repositories are made something is another. Tables and columns are
+those that there are; the guide has some that never were."""
 
 import asyncio
 import datetime

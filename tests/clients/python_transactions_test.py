@@ -66,6 +66,20 @@ class Transactions(Case):
                 await self.refused(errors.InFailedSQLTransactionError, self.db.fetch("select 1"))
         self.assertEqual(self.count(), 0)
 
+    async def test_many_rows_are_numbered_from_the_first(self):
+        rows = [(n,) for n in range(2500)] + [(0,)]
+        for many in self.db.execute_many, self.db.copy_records_to_table:
+            error = await self.refused(errors.UniqueViolationError, self.within(many, rows))
+            self.assertEqual(error.metadata["row"], "2501")
+        self.assertEqual(self.count(), 0)
+
+    async def within(self, many, rows):
+        async with self.db.transaction():
+            if many == self.db.execute_many:
+                await many("insert into t values ($1)", rows)
+            else:
+                await many("t", rows, columns=["id"])
+
     async def test_the_connection_of_the_old_layer(self):
         async with await self.db.transaction() as transaction:
             self.assertIsInstance(transaction, Transaction)

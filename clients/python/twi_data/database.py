@@ -2,6 +2,7 @@
 
 import asyncio
 import pathlib
+import time
 import typing
 
 from . import errors
@@ -14,6 +15,7 @@ from .values import decode
 
 CACHE_STATS = ("hits", "misses", "hit_rate", "evictions", "invalidations", "total_requests")
 MOST_ATTEMPTS = 10
+LARGEST_PAGE = 10000
 # Nothing was done, whatever was asked.
 UNDONE = {"SHUTTING_DOWN", "OVERLOADED"}
 FAILED = POOL.FindEnumTypeByName("twi.data.v1.UpkeepOutcome").values_by_name["UPKEEP_OUTCOME_FAILED"].number
@@ -72,7 +74,17 @@ class Database:
         options = self._options(**options)
         if inside := current(self):
             return await inside.fetch(query, *args, timeout=options["timeout"])
-        return records((await self._run("Fetch", query, args, options)).table)
+        begun = time.monotonic()
+        try:
+            return records((await self._run("Fetch", query, args, options)).table)
+        except errors.ResultTooLargeError as error:
+            # Nothing was done. What only reads comes in pages, too, which have no bound.
+            pages = self.paginate(query, *args, page_size=LARGEST_PAGE,
+                                  timeout_seconds=options["timeout"] - (time.monotonic() - begun))
+            try:
+                return [row async for page in pages for row in page]
+            except errors.DatabaseError as other:
+                raise error if other.code == "INVALID_ARGUMENT" else other
 
     async def fetchrow(self, query: str, *args, **options: typing.Unpack[Options]) -> Record | None:
         """The first row, or None."""

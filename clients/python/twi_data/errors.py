@@ -143,6 +143,10 @@ class OverloadedError(DatabaseError):
     sqlstate = "53300"
 
 
+class ResultTooLargeError(DatabaseError):
+    """The answer does not go into one message. Nothing was done; `paginate` reads it in pages."""
+
+
 class ServerUnavailableError(DatabaseError, ConnectionError):
     """The server or its database cannot be reached. With a `reason` nothing was done."""
     sqlstate = "08006"
@@ -171,6 +175,7 @@ REASONS = {
     "TRANSACTION_IDLE": RetryableError,
     "SERIALIZATION_FAILURE": SerializationError,
     "DEADLOCK": DeadlockDetectedError,
+    "RESULT_TOO_LARGE": ResultTooLargeError,
     "OUTCOME_UNKNOWN": OutcomeUnknownError,
     "PERMISSION_DENIED": InsufficientPrivilegeError,
     "NOT_GRANTED": InsufficientPrivilegeError,
