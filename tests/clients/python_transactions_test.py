@@ -177,6 +177,36 @@ class Transactions(Case):
         await task
         self.assertEqual(self.psql("select id from t"), "99")
 
+    async def test_tasks_that_come_too_late_are_told(self):
+        """What was begun within a block and had no turn before its end is in no transaction of its own."""
+        held = asyncio.Event()
+
+        async def slow():
+            async with self.db.transaction():
+                held.set()
+                await self.db.execute("select pg_sleep(0.2)")
+
+        async def late():
+            async with self.db.transaction():
+                await self.db.execute("insert into t values (1)")
+
+        async with self.db.transaction():
+            first = asyncio.create_task(slow())
+            await held.wait()
+            leaving = asyncio.get_running_loop().create_future()
+            tasks = [asyncio.create_task(self.after(leaving, work)) for work in (
+                late(), self.db.execute("insert into t values (2)"))]
+            await asyncio.sleep(0)
+            leaving.set_result(None)
+        await first
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            self.assertIsInstance(result, errors.InterfaceError)
+        self.assertEqual(self.count(), 0)
+
+    async def after(self, event, work):
+        await event
+        return await work
+
     async def nested(self, number):
         await self.db.execute("insert into t values ($1)", number)
         try:

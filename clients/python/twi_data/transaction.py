@@ -137,6 +137,7 @@ class Transaction:
         # It has the session to itself, or savepoints of several tasks would be mixed up.
         await self.outer.lock.acquire()
         try:
+            self.outer.must_be_open()
             self.conversation = self.outer.conversation
             self.depth = self.outer.depth + 1
             self.savepoint = f"twi_data_{next(savepoints)}"
@@ -190,9 +191,12 @@ class Transaction:
         if not (runner and runner.conversation is self.conversation and runner.depth > self.depth):
             runner = self
         async with runner.lock:
-            if not runner.open:
-                raise errors.InterfaceError("the transaction has ended")
+            runner.must_be_open()
             return await runner.conversation.step(timeout, **step)
+
+    def must_be_open(self):
+        if not self.open:
+            raise errors.InterfaceError("the transaction has ended")
 
     async def table(self, sql, values, timeout, limit=0):
         step = {"query": statement(sql, values), "limit": limit}
