@@ -39,6 +39,29 @@ class Statements(Case):
         self.assertIsNone(await self.db.fetchval("select id from t where id = 9"))
         self.assertEqual(await self.db.fetchval("insert into t values ($1) returning id", 4), 4)
 
+    async def test_kept_answers(self):
+        """They are counted, are right after a write by anybody, and can be passed by."""
+        sql = "select count(*) from links where guild_id = $1"
+        statement = await self.db.prepare_statement("kept", sql)
+
+        async def hits(**options):
+            before = (await self.db.get_cache_stats())["hits"]
+            self.assertEqual(await statement.fetchval(7, **options), expected)
+            return (await self.db.get_cache_stats())["hits"] - before
+
+        async def keeps():
+            async with asyncio.timeout(60):
+                while not await hits():
+                    await asyncio.sleep(0.05)
+
+        expected = 0
+        await keeps()
+        self.assertEqual(await hits(use_cache=False), 0)
+        await self.db.execute("insert into links (title, guild_id) values ('kept', 7)")
+        expected = 1
+        self.assertEqual(await self.db.fetchval(sql, 7), 1)
+        await keeps()
+
     async def test_large_answers(self):
         """What does not go into one message is there all the same if it is only read."""
         sql = "select g, repeat('x', $1::int) as x from generate_series(1, 100000) g"

@@ -23,8 +23,8 @@ FAILED = POOL.FindEnumTypeByName("twi.data.v1.UpkeepOutcome").values_by_name["UP
 
 class Options(typing.TypedDict, total=False):
     """How a statement is run. `timeout` is for all of it, attempts and the pauses between them included.
-    `monitor` and `use_cache` are taken and mean nothing: the server logs what is slow, and does not keep
-    what raw SQL reads."""
+    Without `use_cache` the database itself answers, and not the cache, which is never stale either.
+    `monitor` is taken and means nothing: the server logs what is slow."""
 
     timeout: float | None
     retries: int
@@ -76,7 +76,7 @@ class Database:
             return await inside.fetch(query, *args, timeout=options["timeout"])
         begun = time.monotonic()
         try:
-            return records((await self._run("Fetch", query, args, options)).table)
+            return records((await self._read("Fetch", query, args, options)).table)
         except errors.ResultTooLargeError as error:
             # Nothing was done. What only reads comes in pages, too, which have no bound.
             pages = self.paginate(query, *args, page_size=LARGEST_PAGE,
@@ -91,7 +91,7 @@ class Database:
         options = self._options(**options)
         if inside := current(self):
             return await inside.fetchrow(query, *args, timeout=options["timeout"])
-        answer = await self._run("FetchRow", query, args, options)
+        answer = await self._read("FetchRow", query, args, options)
         return Columns(answer.columns).record(answer.row) if answer.HasField("row") else None
 
     async def fetchval(self, query: str, *args, column: int = 0, **options: typing.Unpack[Options]):
@@ -99,7 +99,7 @@ class Database:
         options = self._options(**options)
         if inside := current(self):
             return await inside.fetchval(query, *args, column=column, timeout=options["timeout"])
-        return decode((await self._run("FetchVal", query, args, options, column=column)).value)
+        return decode((await self._read("FetchVal", query, args, options, column=column)).value)
 
     async def execute(self, query: str, *args, **options: typing.Unpack[Options]) -> str:
         """Runs a statement, or without arguments several, for what it does: `INSERT 0 1`."""
@@ -260,8 +260,11 @@ class Database:
     def _options(self, timeout=None, retries=3, retry_delay=0.5, monitor=True, use_cache=True,
                  invalidate_cache=True):
         return {"timeout": self.command_timeout if timeout is None else timeout,
-                "invalidate_cache": invalidate_cache, "retries": retries, "retry_delay": retry_delay,
+                "use_cache": use_cache, "invalidate_cache": invalidate_cache, "retries": retries, "retry_delay": retry_delay,
                 "run": {"attempts": min(retries, MOST_ATTEMPTS), "retry_delay": seconds(retry_delay)}}
+
+    async def _read(self, rpc, sql, args, options, **fields):
+        return await self._run(rpc, sql, args, options, use_cache=options["use_cache"], **fields)
 
     async def _run(self, rpc, sql, args, options, **fields):
         request = message(f"{rpc}Request")(query=statement(sql, args), options=options["run"], **fields)
