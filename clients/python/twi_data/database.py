@@ -259,8 +259,8 @@ class Database:
 
     def _options(self, timeout=None, retries=3, retry_delay=0.5, monitor=True, use_cache=True,
                  invalidate_cache=True):
-        return {"timeout": self.command_timeout if timeout is None else timeout,
-                "use_cache": use_cache, "invalidate_cache": invalidate_cache, "retries": retries, "retry_delay": retry_delay,
+        return {"timeout": self.command_timeout if timeout is None else timeout, "use_cache": use_cache,
+                "invalidate_cache": invalidate_cache, "retries": retries, "retry_delay": retry_delay,
                 "run": {"attempts": min(retries, MOST_ATTEMPTS), "retry_delay": seconds(retry_delay)}}
 
     async def _read(self, rpc, sql, args, options, **fields):
