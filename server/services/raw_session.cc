@@ -44,6 +44,9 @@ constexpr std::chrono::seconds kUndo{5};
 // What PostgreSQL says when it cannot infer a placeholder's type.
 constexpr std::string_view kNoType = "42P18";
 
+// What it says of a statement in a transaction that has failed.
+constexpr std::string_view kFailedBefore = "25P02";
+
 sql::Oid ToOid(std::string_view text) {
   uint32_t oid = 0;
   return absl::SimpleAtoi(absl::string_view(text.data(), text.size()), &oid) ? oid : 0;
@@ -148,7 +151,16 @@ Task<absl::Status> RawSession::Begin(const data::v1::Begin& begin) {
   return Command(BeginOf(allowed));
 }
 
-Task<absl::Status> RawSession::Commit() { return Command(sql::kCommit); }
+Task<absl::Status> RawSession::Commit() {
+  sql::Execution execution;
+  execution.statement = &sql::kCommit;
+  Task<absl::Status> running = Run(execution);
+  absl::Status status = co_await running;
+  if (execution.sqlstate != kFailedBefore) co_return status;
+  // To try again may help or not: the error before said so.
+  co_return sql::Error(absl::StatusCode::kFailedPrecondition, "TRANSACTION_FAILED",
+                       "the transaction had failed before, and was rolled back");
+}
 
 Task<absl::Status> RawSession::Rollback() { return Command(sql::kRollback); }
 
@@ -193,7 +205,7 @@ Task<absl::Status> RawSession::Run(RawTexts::Text text, const Values& parameters
   if (snapshot != nullptr) *snapshot = execution.snapshot;
   outcome->set_command_tag(std::string(execution.rows.command_tag()));
   outcome->set_affected_rows(execution.rows.affected());
-  if (execution.rows.columns() == 0) co_return absl::OkStatus();
+  if (execution.rows.columns() == 0 && execution.rows.size() == 0) co_return absl::OkStatus();
   const int end = std::min(most_rows, execution.rows.size());
   Task<absl::StatusOr<int>> reading =
       Read(execution.rows, 0, end, context_.most_bytes, outcome->mutable_table());

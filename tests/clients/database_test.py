@@ -54,6 +54,10 @@ class Values(Database):
                 # NaN is not equal to itself, but prints the same.
                 self.assertEqual(str(again), str(first))
 
+    def test_rows_without_columns_are_rows(self):
+        self.assertEqual(self.fetch("select from generate_series(1, 2)"), [(), ()])
+        self.assertEqual(self.fetch("select from generate_series(1, 0)"), [])
+
     def test_columns_say_their_types(self):
         table = self.stub.Fetch(database_pb2.FetchRequest(query=query(
             "select 1::int2 as a, 'calm'::mood as b, array['calm'::mood] as c, null::uuid as d"))).table
