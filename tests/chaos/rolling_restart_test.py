@@ -21,7 +21,7 @@ METHOD, REQUEST, RATE = "/twi.data.v1.QuotesService/CountQuotes", "", "200"
 
 
 class Callers:
-    """A program that calls all servers for as long as the context lasts; then `told` says what it was told."""
+    """A program that calls all servers for as long as the context lasts; `told` is what it was told then."""
 
     def __init__(self, *command):
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,

@@ -59,7 +59,7 @@ class Transactions(Case):
                 await self.db.execute("insert into t values (1)")
 
     async def test_a_failure_that_is_passed_over_is_no_commit(self):
-        with self.assertRaises(errors.RetryableError):
+        with self.assertRaises(errors.InFailedSQLTransactionError):
             async with self.db.transaction():
                 await self.db.execute("insert into t values (1)")
                 await self.refused(errors.DataError, self.db.fetch("select 1 / 0"))

@@ -10,6 +10,7 @@ from twi.data.v1 import (cache_pb2, cache_pb2_grpc, database_pb2, quotes_pb2, qu
 
 import server as program
 
+CHANGES = "it may change something, or is volatile"
 READ = "select serial_id, quote from quotes where serial_id = $1"
 
 
@@ -153,7 +154,7 @@ class RawCache(Database):
                   "create table if not exists unpublished (id bigint primary key)")
         for sql, why in (
                 ("select now()", "now() depends on more than the tables"),
-                ("select random()", "it may change something, or is volatile"),
+                ("select random()", CHANGES),
                 ("select current_user", "current_user() depends on more than the tables"),
                 ("select 'today'::date", "now() depends on more than the tables"),
                 ("select * from quotes where time > 'yesterday'", "it names a time that moves"),
@@ -164,11 +165,11 @@ class RawCache(Database):
                 ("select id from untold",
                  "no changes are told of untold, which is not permanent"),
                 ("select id from unpublished", "unpublished is not published"),
-                ("select quote from quotes tablesample system (100)", "it may change something, or is volatile"),
-                ("select quote from quotes for share", "it may change something, or is volatile"),
-                ("update quotes set quote = quote returning quote", "it may change something, or is volatile"),
-                ("select nextval('untold_s')", "it may change something, or is volatile"),
-                ("select pg_advisory_xact_lock(1)", "it may change something, or is volatile")):
+                ("select quote from quotes tablesample system (100)", CHANGES),
+                ("select quote from quotes for share", CHANGES),
+                ("update quotes set quote = quote returning quote", CHANGES),
+                ("select nextval('untold_s')", CHANGES),
+                ("select pg_advisory_xact_lock(1)", CHANGES)):
             self.psql("create sequence if not exists untold_s")
             with self.subTest(sql=sql):
                 for _ in range(4):
