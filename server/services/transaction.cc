@@ -1,5 +1,6 @@
 #include "server/services/transaction.h"
 
+#include <atomic>
 #include <memory>
 #include <utility>
 
@@ -27,13 +28,6 @@ absl::Status Wrong(std::string field, std::string description) {
 }  // namespace
 
 Task<absl::Status> DatabaseService::Transaction(Stream stream) {
-  if (transactions_.fetch_add(1) >= most_transactions_) {
-    transactions_.fetch_sub(1);
-    co_return sql::Error(
-        absl::StatusCode::kResourceExhausted, "OVERLOADED",
-        absl::StrCat("there are ", most_transactions_, " transactions open already"));
-  }
-  const absl::Cleanup ended = [this] { transactions_.fetch_sub(1); };
   Conversation conversation(*this, stream);
   Task<absl::Status> running = conversation.Run();
   absl::Status status = co_await running;
@@ -60,6 +54,14 @@ Task<absl::Status> DatabaseService::Conversation::Run() {
   absl::Status status = co_await first;
   if (!status.ok()) co_return status;
   if (!request.has_begin()) co_return Wrong("begin", "must be the first step");
+  // Not before: who never begins must not keep others out.
+  std::atomic<int>& open = service_.transactions_;
+  const absl::Cleanup ended = [&open] { open.fetch_sub(1); };
+  if (open.fetch_add(1) >= service_.most_transactions_) {
+    co_return sql::Error(
+        absl::StatusCode::kResourceExhausted, "OVERLOADED",
+        absl::StrCat("there are ", service_.most_transactions_, " transactions open already"));
+  }
   const data::v1::Begin begin = request.begin();
   RawSession session(call, service_.context_,
                      DeadlineOf(call, begin.has_timeout() ? &begin.timeout() : nullptr));
