@@ -148,8 +148,74 @@ class Others(unittest.TestCase):
 
     def test_none(self):
         self.assertEqual({path.name for path in (PROJECT / "docs").iterdir()},
-                         {"administration.md", "guide.md", "grpcurl.md", "operations.md", "raw_sql.md",
-                          "security.md"})
+                         {"administration.md", "defects.md", "guide.md", "grpcurl.md", "operations.md",
+                          "raw_sql.md", "security.md"})
+
+
+def all_tests():
+    """The names of all tests: `Suite.Case` of C++, `Class.test_name` of Python; and of their files."""
+    names = set()
+    for path in (PROJECT / "tests").rglob("*_test.cc"):
+        names |= {f"{suite}.{case}" for suite, case in
+                  re.findall(r"^TEST(?:_[FP])?\((\w+),\s*(\w+)\)", path.read_text(), re.MULTILINE)}
+    for path in (PROJECT / "tests").rglob("*_test.py"):
+        of = None
+        for line in path.read_text().splitlines():
+            if match := re.match(r"class (\w+)\(", line):
+                of = match[1]
+            elif match := re.match(r"    def (test_\w+)", line):
+                names.add(f"{of}.{match[1]}")
+    files = {path.stem for path in (PROJECT / "tests").rglob("*_test.*")}
+    return names, files
+
+
+class Tables(unittest.TestCase):
+    """Tables that say which test shows what name tests that there are."""
+
+    def cells(self, document):
+        """Of each row of a table with the column `test`: its first cell, and its last."""
+        found, told = False, []
+        for line in (PROJECT / document).read_text().splitlines():
+            row = [cell.strip() for cell in line.strip("|").split(" | ")]
+            if not line.startswith("|"):
+                found = False
+            elif row[-1].split()[-1:] == ["test"] or row[-1].startswith("here"):
+                found = True
+            elif found and set(line) - set("|- "):
+                told.append((row[0].strip("| "), row[-1]))
+        return told
+
+    def test_each_test_that_they_name_is_there(self):
+        names, files = all_tests()
+        suites = {name.partition(".")[0] for name in names}
+        looked_at = 0
+        for document in ("docs/defects.md", "docs/raw_sql.md", "docs/administration.md",
+                         "docs/security.md", "cache/README.md"):
+            for row, cell in self.cells(document):
+                suite = None
+                for name in re.findall(r"`([^`]+)`", cell):
+                    with self.subTest(document=document, row=row, name=name):
+                        looked_at += 1
+                        # `file Class.test_name`, `file test_name`, `chaos/file`; `…test_name` of the same.
+                        name = re.split(r"[ /]", name)[-1].removeprefix("chaos.")
+                        if name.startswith(("…", ".")):
+                            name = f"{suite}.{name.lstrip('….')}"
+                        # The last two are made of tests/cases.
+                        if name in files or name in ("cases", "Cached"):
+                            continue
+                        if name.startswith("test_"):
+                            self.assertTrue(any(each.endswith(f".{name}") for each in names))
+                            continue
+                        suite, _, case = name.partition(".")
+                        self.assertTrue(name in names or case == "*" and suite in suites
+                                        or not case and suite in suites)
+        self.assertGreater(looked_at, 150)
+
+    def test_each_fault_has_a_row(self):
+        rows = {row for document in ("docs/defects.md", "cache/README.md")
+                for row, _ in self.cells(document)}
+        for kind, count in (("C", 24), ("T", 8), ("R", 12), ("P", 5)):
+            self.assertEqual({f"{kind}{n}" for n in range(1, count + 1)} - rows, set())
 
 
 if __name__ == "__main__":
