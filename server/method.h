@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <limits>
 #include <string>
 
 #include "google/protobuf/descriptor.h"
@@ -17,6 +19,8 @@ struct Method {
   const google::protobuf::Message* request;   ///< The prototype of its requests.
   const google::protobuf::Message* response;  ///< The prototype of its responses.
   Validator validator;
+  /// The most bytes that a message may have. Streams of clients have gRPC's limit.
+  size_t message_limit = std::numeric_limits<size_t>::max();
   const repositories::Operation* operation = nullptr;
   Service* service = nullptr;
   /// Answers of `operation` may be kept.

@@ -83,6 +83,7 @@ Method& Pipeline::Add(const google::protobuf::MethodDescriptor& descriptor) {
                                      TypeOf(descriptor)),
       .name = OperationName(&descriptor),
   });
+  if (!descriptor.client_streaming()) method->message_limit = options_.message_limit;
   for (const std::string& problem : method->validator.problems()) problems_.push_back(problem);
   return *(methods_[PathOf(descriptor)] = std::move(method));
 }
@@ -228,13 +229,10 @@ absl::Status Pipeline::Receive(Call& call, Message* request) const {
     return Refused(call.received() == 0 ? "a unary call without a request"
                                         : "a unary call with more than one request");
   }
-  if (call.request().Length() > options_.message_limit) {
-    return sql::Error(
-        absl::StatusCode::kResourceExhausted, "MESSAGE_TOO_LARGE",
-        absl::StrCat("the request is larger than ", options_.message_limit, " bytes"));
-  }
+  absl::Status status = CheckSize(call.request(), call.method()->message_limit);
+  if (!status.ok()) return status;
   call.metrics().Received();
-  absl::Status status = Parse(&call.request(), request);
+  status = Parse(&call.request(), request);
   if (status.ok()) status = call.method()->validator.Check(request);
   return status;
 }

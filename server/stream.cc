@@ -8,7 +8,8 @@ namespace twi::server {
 Task<absl::StatusOr<bool>> Stream::Read(google::protobuf::Message* message) {
   const bool read = co_await call_->Read();
   if (!read) co_return false;
-  absl::Status status = Parse(&call_->request(), message);
+  absl::Status status = CheckSize(call_->request(), call_->method()->message_limit);
+  if (status.ok()) status = Parse(&call_->request(), message);
   if (status.ok()) status = call_->method()->validator.Check(message);
   if (!status.ok()) co_return status;
   call_->method()->metrics->Received();

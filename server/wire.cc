@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "google/protobuf/util/time_util.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -48,6 +49,12 @@ absl::Status Parse(grpc::ByteBuffer* buffer, google::protobuf::Message* message)
   if (parsed) return absl::OkStatus();
   return sql::Error(absl::StatusCode::kInvalidArgument, "REQUEST_MALFORMED",
                     "the request is no " + message->GetDescriptor()->full_name());
+}
+
+absl::Status CheckSize(const grpc::ByteBuffer& buffer, size_t limit) {
+  if (buffer.Length() <= limit) return absl::OkStatus();
+  return sql::Error(absl::StatusCode::kResourceExhausted, "MESSAGE_TOO_LARGE",
+                    absl::StrCat("the request is larger than ", limit, " bytes"));
 }
 
 absl::Status Refused(const char* why) {

@@ -15,6 +15,9 @@ namespace twi::server {
 /// Reads `buffer` into `message`. INVALID_ARGUMENT (REQUEST_MALFORMED) when it is none of its type.
 absl::Status Parse(grpc::ByteBuffer* buffer, google::protobuf::Message* message);
 
+/// RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE) when `buffer` has more bytes than that.
+absl::Status CheckSize(const grpc::ByteBuffer& buffer, size_t limit);
+
 /// UNIMPLEMENTED (CALL_REFUSED): the call has not as many requests as its method takes.
 absl::Status Refused(const char* why);
 

@@ -125,6 +125,20 @@ class Streams(Database):
             one_by_one=True)]
         self.assertEqual(tags, ["VACUUM", "CREATE INDEX", "DROP TABLE"])
 
+    def test_a_script_is_one_message(self):
+        insert, most = "insert into t values (1);\n", 4 << 20
+        # With the field's tag and length it is as much as a message may be, and then one byte more.
+        for more, left in ((0, "1"), (1, "0")):
+            self.psql("truncate t")
+            script = insert + "-" * (most - 5 - len(insert) + more)
+            self.assertEqual(database_pb2.ExecuteScriptRequest(script=script).ByteSize(), most + more)
+            if more == 0:
+                self.assertEqual([each.outcome.command_tag for each in self.script(script)], ["INSERT 0 1"])
+            else:
+                code, reason, _ = self.failure(list, self.script(script))
+                self.assertEqual((code, reason), (Code.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE"))
+            self.assertEqual(self.psql("select count(*) from t"), left)
+
 
 class Copies(Database):
 

@@ -127,6 +127,19 @@ TEST_F(PipelineTest, MessagesOverTheLimitAreRefused) {
     const grpc::Status status = server_.Call(kCreateQuote, request, nullptr);
     EXPECT_EQ(DetailsOf(status).info.reason(), reason);
   }
+  // Of what streams out, too; what streams in has gRPC's limit.
+  for (const auto& [path, code] :
+       {std::pair("/twi.data.v1.MessagesService/StreamMessages", grpc::RESOURCE_EXHAUSTED),
+        std::pair("/twi.data.v1.MessagesService/ImportMessages", grpc::INVALID_ARGUMENT)}) {
+    Conversation conversation(server_.stub(), path);
+    CreateQuoteRequest large;
+    large.set_quote(std::string(4 << 20, 'a'));
+    conversation.Write(large);
+    conversation.WritesDone();
+    CreateQuoteRequest nothing;
+    EXPECT_FALSE(conversation.Read(&nothing));
+    EXPECT_EQ(conversation.Finish().error_code(), code) << path;
+  }
   CreateQuoteRequest huge;
   huge.set_quote(std::string(17 << 20, 'a'));
   EXPECT_EQ(server_.Call(kCreateQuote, huge, nullptr).error_code(),
