@@ -25,7 +25,7 @@ std::string Wire(Random& random) {
     case 3: {
       std::string nested;
       while (nested.size() < 100) {
-        nested = std::string("\x0a") + static_cast<char>(nested.size()) + nested;
+        nested.insert(nested.begin(), {'\x0a', static_cast<char>(nested.size())});
       }
       return nested;
     }
