@@ -4,7 +4,7 @@ import unittest
 
 import grpc
 from raw import Conversation, Database, Value, query, row, rows
-from seed_examples_test import CHANNEL, GUILD, MESSAGE, SAVED, USER
+from seed_data import CHANNEL, GUILD, MESSAGE, SAVED, USER
 from twi.data.v1 import (admin_pb2_grpc, database_pb2, database_pb2_grpc, quotes_pb2, quotes_pb2_grpc,
                          transaction_pb2, upkeep_pb2)
 

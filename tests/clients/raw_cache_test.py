@@ -200,6 +200,15 @@ class RawCache(Database):
             self.assertEqual(self.read(READ, 7)[0], [(7, "Quote 7")])
         self.assertEqual(self.read(READ, 7)[0], [(7, "Quote 7")])
 
+    def test_nobody_is_told_less_than_he_has_read_past_it(self):
+        sql = "select count(*) from quotes"
+        for turn in range(20):
+            self.kept(sql)
+            self.psql("insert into quotes (quote) values ('A')")
+            seen = self.read(sql, use_cache=False)[0]
+            self.assertEqual(seen, [(10 + turn,)])
+            self.assertEqual(self.read(sql)[0], seen)
+
     def test_a_prepared_text_is_the_same_question(self):
         sql = READ + " and 'prepared' <> ''"
         self.stub.Prepare(database_pb2.PrepareRequest(name="by id", sql=sql))
