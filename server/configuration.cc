@@ -77,8 +77,10 @@ ABSL_FLAG(int, pool_min, 5, "connections opened before ready, and kept");
 ABSL_FLAG(absl::Duration, connect_timeout, absl::Seconds(10), "for opening a connection");
 
 ABSL_FLAG(std::string, listen, "127.0.0.1:50051", "gRPC: HOST:PORT (port 0: any), or unix:PATH");
-ABSL_FLAG(std::string, http_listen, "127.0.0.1:9464",
-          "metrics and probes, open to all who reach it: HOST:PORT (port 0: any)");
+ABSL_FLAG(
+    std::string, http_listen, "127.0.0.1:9464",
+    "metrics, probes and the page of the status, open to all who reach it: HOST:PORT (port 0: "
+    "any)");
 ABSL_FLAG(bool, insecure, false,
           "let gRPC listen beyond loopback without --access_file: whoever reaches it may do all");
 ABSL_FLAG(std::string, access_file, "",

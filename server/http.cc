@@ -18,6 +18,11 @@ namespace {
 
 constexpr int kPagesAtOnce = 2;
 
+// Pages have styles and nothing else that a browser would run, load, send or frame.
+constexpr char kPolicy[] =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'";
+
 /// Answers requests with pages.
 class Answers {
  public:
@@ -27,7 +32,12 @@ class Answers {
 
   void Answer(const httplib::Request& request, httplib::Response& response) {
     // Not the library's `path`, in which some of what is encoded is dropped.
-    const auto page = pages_.find(request.target.substr(0, request.target.find('?')));
+    auto page = pages_.find(request.target);
+    if (page == pages_.end())
+      page = pages_.find(request.target.substr(0, request.target.find('?')));
+    response.set_header("Content-Security-Policy", kPolicy);
+    response.set_header("X-Content-Type-Options", "nosniff");
+    response.set_header("Cache-Control", "no-store");
     if (!WellFramed(request)) {
       response.status = 400;
     } else if (page == pages_.end()) {

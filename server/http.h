@@ -48,7 +48,8 @@ struct HttpLimits {
 /// * Two pages are made at a time, so a page may be asked for twice at once.
 class HttpServer {
  public:
-  /// By path: `/metrics`.
+  /// By path: `/metrics`. One with a query, `/statusz?format=json`, is for exactly that query; any
+  /// other query changes nothing.
   using Pages = std::map<std::string, std::function<Page()>>;
 
   /// Serves at once. UNAVAILABLE when nobody may listen there; a port that another process listens

@@ -7,6 +7,7 @@
 #include <sstream>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "prometheus/metric_family.h"
 #include "prometheus/text_serializer.h"
 #include "server/metrics_table.h"
@@ -31,12 +32,13 @@ const prometheus::Histogram::BucketBoundaries kOverrunSeconds = {
 struct Code {
   const char* name;
   bool usual;
+  bool failure = false;  ///< As the alerts see it: by no fault of the caller.
 };
 constexpr std::array<Code, 17> kCodes = {{{"OK", true},
                                           {"Canceled", true},
-                                          {"Unknown", true},
+                                          {"Unknown", true, true},
                                           {"InvalidArgument", true},
-                                          {"DeadlineExceeded", true},
+                                          {"DeadlineExceeded", true, true},
                                           {"NotFound", true},
                                           {"AlreadyExists", true},
                                           {"PermissionDenied", true},
@@ -45,9 +47,9 @@ constexpr std::array<Code, 17> kCodes = {{{"OK", true},
                                           {"Aborted", true},
                                           {"OutOfRange", false},
                                           {"Unimplemented", true},
-                                          {"Internal", true},
-                                          {"Unavailable", true},
-                                          {"DataLoss", true},
+                                          {"Internal", true, true},
+                                          {"Unavailable", true, true},
+                                          {"DataLoss", true, true},
                                           {"Unauthenticated", false}}};
 
 // Classes of SQLSTATE, its first two characters. The last takes every other.
@@ -196,9 +198,18 @@ prometheus::Counter& CounterSet::At(size_t index) {
   return *counter.load(std::memory_order_relaxed);
 }
 
+double CounterSet::Value(size_t index) const {
+  const prometheus::Counter* counter = counters_[index].load(std::memory_order_acquire);
+  return counter == nullptr ? 0 : counter->Value();
+}
+
+const std::vector<double>& SecondsBounds() { return kSeconds; }
+
 MethodMetrics::MethodMetrics(Registry* registry, const std::string& service,
                              const std::string& method, MethodType type)
-    : started_(Counter(registry, "grpc_server_started_total", {TypeName(type), service, method})),
+    : name_(absl::StrCat(service.substr(service.rfind('.') + 1), "/", method)),
+      unary_(type == MethodType::kUnary),
+      started_(Counter(registry, "grpc_server_started_total", {TypeName(type), service, method})),
       received_(
           Counter(registry, "grpc_server_msg_received_total", {TypeName(type), service, method})),
       sent_(Counter(registry, "grpc_server_msg_sent_total", {TypeName(type), service, method})),
@@ -227,10 +238,23 @@ void MethodMetrics::Handled(absl::StatusCode code, double seconds) {
   in_flight_.Decrement();
 }
 
+MethodReading MethodMetrics::Read() const {
+  MethodReading reading{
+      .name = name_, .unary = unary_, .started = started_.Value(), .in_flight = in_flight_.Value()};
+  for (size_t code = 0; code < kCodes.size(); ++code) {
+    if (kCodes[code].failure) reading.failed += handled_.Value(code);
+  }
+  const prometheus::ClientMetric::Histogram ended = seconds_.Collect().histogram;
+  reading.seconds = ended.sample_sum;
+  for (const auto& bucket : ended.bucket) reading.within.push_back(bucket.cumulative_count);
+  return reading;
+}
+
 const char* NameOf(CacheResult result) { return kResults[static_cast<size_t>(result)].first; }
 
 OperationMetrics::OperationMetrics(Registry* registry, const std::string& operation, bool cached)
-    : batch_seconds_(Histogram(registry, "twi_data_db_query_seconds", {operation, "batch"})),
+    : name_(operation),
+      batch_seconds_(Histogram(registry, "twi_data_db_query_seconds", {operation, "batch"})),
       solo_seconds_(Histogram(registry, "twi_data_db_query_seconds", {operation, "solo"})),
       errors_(kErrorClasses.size(),
               [=](size_t i) -> prometheus::Counter& {
@@ -254,6 +278,16 @@ void OperationMetrics::Ran(RunMode mode, double seconds) {
 
 void OperationMetrics::Failed(std::string_view sqlstate) {
   errors_.At(ErrorClass(sqlstate)).Increment();
+}
+
+CacheCounts OperationMetrics::Count() const {
+  const auto count = [this](CacheResult result) {
+    return reads_.Value(static_cast<size_t>(result));
+  };
+  return {
+      .operation = name_,
+      .found = count(CacheResult::kHit) + count(CacheResult::kStale) + count(CacheResult::kJoin),
+      .missed = count(CacheResult::kAbsent) + count(CacheResult::kTooOld)};
 }
 
 Metrics::Metrics(const Build& build)
@@ -301,6 +335,21 @@ void Metrics::SetCache(std::function<CacheReading()> cache) {
 }
 
 void Metrics::SetSchemaVersion(int version) { schema_version_.Set(version); }
+
+MetricsReading Metrics::Read() const {
+  MetricsReading reading;
+  reading.schema_version = static_cast<int>(schema_version_.Value());
+  reading.process = ReadProcess();
+  std::lock_guard lock(mutex_);
+  for (const auto& method : methods_) reading.methods.push_back(method->Read());
+  for (const auto& operation : operations_) {
+    CacheCounts counts = operation->Count();
+    if (counts.found + counts.missed > 0) reading.operations.push_back(std::move(counts));
+  }
+  if (pool_) reading.pool = pool_();
+  if (cache_) reading.cache = cache_();
+  return reading;
+}
 
 std::string Metrics::Page() const {
   Readings readings;

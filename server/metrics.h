@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -14,6 +15,7 @@
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
+#include "server/process_numbers.h"
 #include "sql/changes.h"
 
 namespace twi::server {
@@ -29,6 +31,9 @@ class CounterSet {
   /// Makes the counter if it is not there yet. REQUIRES: index < size.
   prometheus::Counter& At(size_t index);
 
+  /// What it has counted; 0 when it is not there.
+  double Value(size_t index) const;
+
  private:
   const Make make_;
   std::vector<std::atomic<prometheus::Counter*>> counters_;
@@ -36,6 +41,20 @@ class CounterSet {
 
 /// Which side of a method streams: the label `grpc_type`.
 enum class MethodType { kUnary, kClientStream, kServerStream, kBidiStream };
+
+/// What the numbers of a method are at one moment. All but `in_flight` only grow.
+struct MethodReading {
+  std::string name;  ///< `QuotesService/GetQuote`
+  bool unary = true;
+  double started = 0;
+  double failed = 0;  ///< By no fault of the callers: those that alerts count as errors.
+  double in_flight = 0;
+  double seconds = 0;                 ///< Of all that have ended, together.
+  std::vector<uint64_t> within = {};  ///< How many ended within each of SecondsBounds, and at all.
+};
+
+/// The bounds of the histograms of calls, in seconds.
+const std::vector<double>& SecondsBounds();
 
 /// The numbers of one gRPC method. Thread-safe; counting looks nothing up.
 class MethodMetrics {
@@ -49,7 +68,11 @@ class MethodMetrics {
   void Received() { received_.Increment(); }
   void Sent() { sent_.Increment(); }
 
+  MethodReading Read() const;
+
  private:
+  const std::string name_;
+  const bool unary_;
   prometheus::Counter& started_;
   prometheus::Counter& received_;
   prometheus::Counter& sent_;
@@ -74,6 +97,14 @@ enum class CacheResult {
 /// `hit`, `join`, `miss` or `bypass`.
 const char* NameOf(CacheResult result);
 
+/// How often an operation's answers were found in the cache and not. Who went past it on purpose is
+/// not among them.
+struct CacheCounts {
+  std::string operation;
+  double found = 0;
+  double missed = 0;
+};
+
 /// The numbers of one operation: of its statement, and of its answers in the cache. Thread-safe;
 /// counting looks nothing up.
 class OperationMetrics {
@@ -87,7 +118,10 @@ class OperationMetrics {
   void Failed(std::string_view sqlstate);
   void Read(CacheResult result) { reads_.At(static_cast<size_t>(result)).Increment(); }
 
+  CacheCounts Count() const;
+
  private:
+  const std::string name_;
   prometheus::Histogram& batch_seconds_;
   prometheus::Histogram& solo_seconds_;
   CounterSet errors_;  ///< By class of SQLSTATE.
@@ -125,6 +159,16 @@ struct CacheReading {
   double changed = 0;
   double generation = 0;
   double by_hand = 0;
+};
+
+/// What there is to tell people at one moment.
+struct MetricsReading {
+  int schema_version = 0;  ///< 0 before it is known.
+  std::vector<MethodReading> methods = {};
+  std::vector<CacheCounts> operations = {};  ///< Those that looked for an answer in the cache.
+  std::optional<PoolReading> pool = {};
+  std::optional<CacheReading> cache = {};
+  std::optional<ProcessNumbers> process = {};
 };
 
 /// Everything that the service tells Prometheus. What there is stands in metrics_table.cc.
@@ -167,6 +211,9 @@ class Metrics {
 
   /// The number of the last migration that the database has.
   void SetSchemaVersion(int version);
+
+  /// The numbers that people look at. It asks pool and cache.
+  MetricsReading Read() const;
 
   /// The page that Prometheus scrapes, as kPageType.
   std::string Page() const;

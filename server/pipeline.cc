@@ -147,7 +147,7 @@ void Pipeline::Finish(Call& call, absl::Status status) {
   // An answer that came too late must not be taken for one that came in time.
   if (status.ok() && sql::Clock::now() >= call.deadline()) status = sql::TooLate();
   if (status.ok() && call.method()->answers_once()) call.metrics().Sent();
-  RecordCall(call, status, metrics_);
+  RecordCall(call, status, metrics_, options_.failures);
   if (call.principal() != nullptr) call.principal()->Left();
   call.Finish(ToGrpc(status, call.method() == nullptr ? "" : call.method()->name));
 }

@@ -12,6 +12,7 @@
 #include "server/access.h"
 #include "server/caching.h"
 #include "server/call.h"
+#include "server/failures.h"
 #include "server/method.h"
 #include "server/metrics.h"
 #include "server/operations.h"
@@ -31,6 +32,8 @@ class Pipeline {
     std::chrono::milliseconds default_deadline{300'000};
     /// Where statements are told that took long; null: none does.
     SlowQueries* slow_queries = nullptr;
+    /// Where calls are told that failed; null: none is.
+    Failures* failures = nullptr;
     /// The largest request of a method that does not stream in, in bytes.
     size_t message_limit = 4 * 1024 * 1024;
     /// Calls in flight of all callers together, so that one who never waits may have 10,000

@@ -47,6 +47,11 @@ LogLevel Level(absl::StatusCode code) {
   }
 }
 
+/// Whether people look for it. What callers did wrong would push out the rest.
+bool ToRemember(absl::StatusCode code) {
+  return Level(code) > LogLevel::kInfo || code == absl::StatusCode::kDeadlineExceeded;
+}
+
 void RecordSlow(const Method& method, const sql::Execution& execution, Clock::time_point submitted,
                 SlowQueries* slow) {
   SlowQuery query = {.operation = method.name,
@@ -70,13 +75,23 @@ void RecordSlow(const Method& method, const sql::Execution& execution, Clock::ti
 
 }  // namespace
 
-void RecordCall(const Call& call, const absl::Status& status, Metrics* metrics) {
+void RecordCall(const Call& call, const absl::Status& status, Metrics* metrics,
+                Failures* failures) {
   const absl::StatusCode code = Code(call, status);
   const Clock::time_point now = Clock::now();
   const double seconds = Seconds(now - call.arrived());
   call.metrics().Handled(code, seconds);
   if (now > call.deadline()) metrics->Overran(Seconds(now - call.deadline()));
-  if (code == absl::StatusCode::kOk || !ProcessLog().enabled(Level(code))) return;
+  if (code == absl::StatusCode::kOk) return;
+  const std::string principal = call.principal() == nullptr ? "" : call.principal()->name();
+  if (failures != nullptr && ToRemember(code)) {
+    failures->Add({.method = call.method() == nullptr ? "unknown" : call.method()->name,
+                   .code = code,
+                   .reason = std::string(sql::Reason(status)),
+                   .principal = principal,
+                   .last = absl::Now()});
+  }
+  if (!ProcessLog().enabled(Level(code))) return;
   Log(Level(code), "call failed",
       {{"rpc", call.path()},
        {"code", absl::StatusCodeToString(code)},
@@ -84,7 +99,7 @@ void RecordCall(const Call& call, const absl::Status& status, Metrics* metrics) 
        {"error", ToStd(status.message())},
        {"dur_s", seconds},
        {"peer", call.peer()},
-       {"principal", call.principal() == nullptr ? "" : call.principal()->name()}});
+       {"principal", principal}});
 }
 
 void RecordRun(const Method& method, const sql::Execution& execution,

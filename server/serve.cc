@@ -14,6 +14,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "proto/descriptor_names.h"
@@ -25,6 +26,7 @@
 #include "server/http.h"
 #include "server/log.h"
 #include "server/metrics.h"
+#include "server/metrics_readings.h"
 #include "server/pipeline.h"
 #include "server/server.h"
 #include "server/services/admin.h"
@@ -32,6 +34,7 @@
 #include "server/services/database.h"
 #include "server/services/health.h"
 #include "server/services/reflection.h"
+#include "server/status_page.h"
 #include "server/version.h"
 #include "sql/migrate.h"
 #include "sql/outbox_triggers.h"
@@ -83,7 +86,11 @@ class Readiness {
   absl::Status status_ = absl::UnavailableError("starting");
 };
 
-HttpServer::Pages Pages(const Metrics& metrics, const Readiness& readiness) {
+HttpServer::Pages Pages(const Metrics& metrics, const Readiness& readiness,
+                        const StatusPage& status) {
+  const auto html = [&status](bool live) {
+    return Page{200, ToHtml(status.Collect(), live), "text/html; charset=utf-8"};
+  };
   return {
       {"/metrics",
        [&metrics] {
@@ -91,6 +98,12 @@ HttpServer::Pages Pages(const Metrics& metrics, const Readiness& readiness) {
        }},
       {"/livez", [] { return ProbePage(absl::OkStatus()); }},
       {"/readyz", [&readiness] { return ProbePage(readiness.status()); }},
+      {"/statusz", [html] { return html(/*live=*/false); }},
+      {"/statusz?refresh=10", [html] { return html(/*live=*/true); }},
+      {"/statusz?format=json",
+       [&status] {
+         return Page{200, ToJson(status.Collect()), "application/json"};
+       }},
   };
 }
 
@@ -160,43 +173,6 @@ sql::PoolOptions PoolOptionsOf(const Configuration& configuration, const std::st
   return options;
 }
 
-PoolReading ReadPool(const sql::Pool& pool, int max_connections) {
-  const sql::PoolNumbers numbers = pool.numbers();
-  PoolReading reading;
-  reading.idle = numbers.idle;
-  reading.busy = numbers.busy;
-  reading.connecting = numbers.connecting;
-  reading.max = max_connections;
-  reading.waiters = numbers.waiting;
-  reading.opened = static_cast<double>(numbers.opened);
-  reading.closed_idle = static_cast<double>(numbers.closed_idle);
-  reading.closed_lifetime = static_cast<double>(numbers.closed_lifetime);
-  reading.closed_room = static_cast<double>(numbers.closed_room);
-  reading.closed_reset = static_cast<double>(numbers.closed_reset);
-  reading.closed_broken = static_cast<double>(numbers.lost);
-  return reading;
-}
-
-CacheReading ReadCache(Caching& caching) {
-  const auto count = [&](cache::Event event) {
-    return static_cast<double>(caching.cache().count(event));
-  };
-  CacheReading reading;
-  reading.entries = static_cast<double>(caching.cache().entries());
-  reading.bytes = static_cast<double>(caching.cache().bytes());
-  reading.expired = count(cache::Event::kExpired);
-  reading.crowded_out = count(cache::Event::kCrowdedOut);
-  reading.changed = count(cache::Event::kChanged);
-  reading.generation = count(cache::Event::kGeneration);
-  reading.by_hand = count(cache::Event::kByHand);
-  reading.source = caching.coherence().from();
-  const sql::BootClock::time_point as_of = caching.coherence().current_as_of();
-  if (as_of > sql::BootClock::time_point::min()) {
-    reading.lag = std::chrono::duration<double>(sql::BootClock::now() - as_of).count();
-  }
-  return reading;
-}
-
 void LogSource(sql::ChangesFrom from, std::string_view why) {
   if (from == sql::ChangesFrom::kNone) {
     Log(LogLevel::kWarning, "nothing is cached, but for readers that ask for staleness",
@@ -262,9 +238,18 @@ int Serve(const Configuration& configuration) {
     }
   }
 
-  Metrics metrics({kVersion, kCommit, grpc::Version()});
+  const Metrics::Build build{kVersion, kCommit, grpc::Version()};
+  Metrics metrics(build);
   Readiness readiness;
-  auto http = HttpServer::Start(*http_address, Pages(metrics, readiness), configuration.tls);
+  SlowQueries slow_queries(absl::ToChronoMilliseconds(configuration.slow_query));
+  Failures failures;
+  StatusPage status_page({.metrics = &metrics,
+                          .slow_queries = &slow_queries,
+                          .failures = &failures,
+                          .ready = [&readiness] { return readiness.status(); }},
+                         build);
+  auto http =
+      HttpServer::Start(*http_address, Pages(metrics, readiness, status_page), configuration.tls);
   if (!http.ok()) {
     return Fail(absl::IsInvalidArgument(http.status()) ? EX_CONFIG : EX_UNAVAILABLE, http.status());
   }
@@ -287,6 +272,7 @@ int Serve(const Configuration& configuration) {
     return Fail(EX_UNAVAILABLE, status);
   }
   metrics.SetPool([&pool, &configuration] { return ReadPool(pool, configuration.pool_max); });
+  status_page.SetPool(&pool);
 
   std::unique_ptr<Caching> caching;
   if (configuration.cache_entries > 0) {
@@ -301,11 +287,16 @@ int Serve(const Configuration& configuration) {
     caching->Follow();
     metrics.SetCache([&caching] { return ReadCache(*caching); });
   }
+  // The pages outlive both.
+  absl::Cleanup out_of_sight = [&] {
+    metrics.SetPool(nullptr);
+    metrics.SetCache(nullptr);
+    status_page.SetPool(nullptr);
+  };
 
   HealthService health(ServiceNames());
   const auto reflection = MakeReflectionV1(ServiceNames());
   const auto reflection_alpha = MakeReflectionV1Alpha(ServiceNames());
-  SlowQueries slow_queries(absl::ToChronoMilliseconds(configuration.slow_query));
   std::map<std::string, std::string> settings = Settings();
   settings["threads"] = absl::StrCat(configuration.threads);
   AdminService admin({pool_options, kVersion, kCommit, std::move(settings)}, &pool, &slow_queries);
@@ -323,6 +314,7 @@ int Serve(const Configuration& configuration) {
   options.default_deadline = absl::ToChronoMilliseconds(configuration.default_deadline);
   options.message_limit = static_cast<size_t>(configuration.max_message_bytes);
   options.slow_queries = &slow_queries;
+  options.failures = &failures;
   Pipeline pipeline(
       options, catalog.get(), &pool, caching.get(), access == nullptr ? nullptr : &access->access(),
       {&health, reflection.get(), reflection_alpha.get(), &cache, &admin, &raw}, &metrics);
@@ -357,8 +349,7 @@ int Serve(const Configuration& configuration) {
   Log(LogLevel::kInfo, "draining");
   signals.Wait(configuration.drain_notice);
   (*server)->Shutdown(configuration.shutdown_grace);
-  metrics.SetPool(nullptr);
-  metrics.SetCache(nullptr);
+  std::move(out_of_sight).Invoke();
   admin.Stop();
   // Answers what still waits for the database, so that every call can end.
   pool.Stop();

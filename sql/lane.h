@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "sql/activity.h"
 #include "sql/batch_size.h"
 #include "sql/conduct.h"
 #include "sql/connection.h"
@@ -53,6 +54,7 @@ class Lane : private Connection::Listener {
   bool connected() const { return connection_ != nullptr; }
   /// Any thread.
   bool busy() const { return busy_; }
+  ConnectionActivity activity() const;
 
   void Attach(std::shared_ptr<Connection> connection);
   /// Goes over to another connection between two batches; `retired` then gets the present one, or

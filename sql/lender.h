@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "sql/activity.h"
 #include "sql/conduct.h"
 #include "sql/connector.h"
 #include "sql/fair_queue.h"
@@ -79,6 +80,7 @@ class Lender : private Session::Owner {
   };
   /// Any thread.
   Numbers numbers() const;
+  std::vector<ConnectionActivity> activity() const;
 
  private:
   friend class Copy;

@@ -6,6 +6,7 @@
 #include <asio/steady_timer.hpp>
 #include <asio/thread_pool.hpp>
 #include <condition_variable>
+#include <iterator>
 #include <mutex>
 #include <ranges>
 #include <thread>
@@ -109,6 +110,15 @@ class Pool::Core {
     // They are read one by one while they change.
     numbers.idle = std::max(0, connected_ + lent.connections - numbers.busy);
     return numbers;
+  }
+
+  void Look(std::function<void(Activity)> told) {
+    asio::post(loop_, [this, told = std::move(told)] {
+      Activity activity;
+      for (const auto& place : lanes_) activity.push_back(place->lane->activity());
+      std::ranges::move(lender_.activity(), std::back_inserter(activity));
+      told(std::move(activity));
+    });
   }
 
   void Validate(Clock::duration patience, std::function<void(const Validation&)> done) {
@@ -273,6 +283,7 @@ bool Pool::connected() const { return core_->connected(); }
 bool Pool::Submit(Execution* execution) { return core_->LaneFor(*execution).Submit(execution); }
 bool Pool::Submit(Loan* loan) { return core_->lender().Submit(loan); }
 PoolNumbers Pool::numbers() const { return core_->numbers(); }
+void Pool::Look(std::function<void(Activity)> told) { core_->Look(std::move(told)); }
 void Pool::Validate(Clock::duration patience, std::function<void(const Validation&)> done) {
   core_->Validate(patience, std::move(done));
 }

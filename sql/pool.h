@@ -4,9 +4,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "sql/activity.h"
 #include "sql/conduct.h"
 #include "sql/execution.h"
 #include "sql/lease.h"
@@ -99,6 +101,11 @@ class Pool {
   bool Submit(Loan* loan);
 
   PoolNumbers numbers() const;
+
+  /// Asks what each connection is doing, the lanes first. `told` is called once, on the pool's
+  /// thread; not when the pool has stopped.
+  using Activity = std::vector<ConnectionActivity>;
+  void Look(std::function<void(Activity)> told);
 
   /// Asks every connection that nobody uses for an answer, and opens another one for each that
   /// gives none within `patience`. `done` is called once, on the pool's thread, when that is

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "sql/activity.h"
 #include "sql/connection.h"
 #include "sql/copying.h"
 #include "sql/execution.h"
@@ -71,6 +72,8 @@ class Session : private Connection::Listener, public std::enable_shared_from_thi
   const Copying* copying() const { return copying_.get(); }
   Transaction transaction() const { return transaction_; }
   bool worn() const { return connection_->worn(); }
+  /// Tells what runs, if anything does.
+  void Tell(ConnectionActivity* told) const;
 
   /// Closes the connection as if it had broken.
   void Break();
