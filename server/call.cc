@@ -79,6 +79,7 @@ void Call::OnArrived(bool ok) {
 
 void Call::OnReceived(bool ok) {
   received_ += ok;
+  if (ok && received_ == 1) received_bytes_ = message_.Length();
   if (ok && received_ == 1) {
     if (pipeline_->AnswerKept(*this)) return;
     // Whether another message follows decides if this is a unary call at all.
@@ -91,6 +92,7 @@ void Call::OnReceived(bool ok) {
 void Call::OnIo(bool ok) {
   while (!io_begun_.load(std::memory_order_acquire)) std::this_thread::yield();
   io_ok_ = ok;
+  if (ok && reading_) received_bytes_ += message_.Length();
   waiter_.resume();
 }
 

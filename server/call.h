@@ -83,22 +83,38 @@ class Call {
   /// `co_await call.Read()` is true when request() holds the next message of the client, false when
   /// there is none any more. One at a time.
   auto Read() {
-    return Awaited{this,
-                   [](Call* call) { call->stream_.Read(&call->message_, call->io_.ToQueue()); }};
+    return Awaited{this, [](Call* call) {
+                     call->reading_ = true;
+                     call->stream_.Read(&call->message_, call->io_.ToQueue());
+                   }};
   }
   /// `co_await call.Write()` sends response() and is true when the next may be written: it waits
   /// while the client reads slower than we write. False when the client is gone.
   auto Write() {
-    return Awaited{this,
-                   [](Call* call) { call->stream_.Write(call->response_, call->io_.ToQueue()); }};
+    return Awaited{this, [](Call* call) {
+                     call->reading_ = false;
+                     call->sent_bytes_ += call->response_.Length();
+                     call->stream_.Write(call->response_, call->io_.ToQueue());
+                   }};
   }
   grpc::ByteBuffer& response() { return response_; }
+
+  /// Bytes of messages that came and that went; of the answer, which goes with the status, `answer`
+  /// says whether it does.
+  size_t received_bytes() const { return received_bytes_; }
+  size_t sent_bytes(bool answer) const {
+    return sent_bytes_ + (answer && response_.Valid() ? response_.Length() : 0);
+  }
+  /// Where the answer came from; "" when it could not be in the cache.
+  const char* from() const { return from_; }
+  void set_from(const char* from) { from_ = from; }
 
   /// `co_await call.Pause(duration)` returns after that time.
   auto Pause(std::chrono::milliseconds duration) {
     alarm_ = std::make_unique<grpc::Alarm>();
     pause_until_ = std::chrono::system_clock::now() + duration;
     return Awaited{this, [](Call* call) {
+                     call->reading_ = false;
                      call->alarm_->Set(call->queue_, call->pause_until_, call->io_.ToQueue());
                    }};
   }
@@ -166,6 +182,10 @@ class Call {
   grpc::ByteBuffer extra_message_;
   grpc::ByteBuffer response_;
   int received_ = 0;
+  size_t received_bytes_ = 0;
+  size_t sent_bytes_ = 0;
+  const char* from_ = "";
+  bool reading_ = false;  ///< What is awaited of the stream is a message, if anything is.
   std::coroutine_handle<> waiter_;
   bool io_ok_ = false;
   std::atomic<bool> io_begun_{false};

@@ -114,6 +114,8 @@ ABSL_FLAG(twi::server::LogLevel, log_level, twi::server::LogLevel::kInfo,
 ABSL_FLAG(absl::Duration, slow_query, absl::Milliseconds(500),
           "log statements that take so long; 0: all");
 
+ABSL_FLAG(bool, access_log, false, "log each call, in a line of level info");
+
 namespace twi::server {
 namespace {
 
@@ -207,6 +209,8 @@ std::vector<std::string> Check(const Configuration& c) {
        "--max_message_bytes: from 1024 to 16777216");
   need(c.cache_entries >= 0, "--cache_entries: from 0 on");
   need(c.cache_bytes >= 1 << 20, "--cache_bytes: from 1048576 on");
+  need(!c.access_log || c.log_level <= LogLevel::kInfo,
+       "--access_log: its lines are of level info, which --log_level leaves out");
   time("--connect_timeout", c.connect_timeout, absl::Seconds(1));
   time("--default_deadline", c.default_deadline, absl::Milliseconds(1));
   time("--slow_query", c.slow_query, absl::ZeroDuration());
@@ -246,6 +250,7 @@ absl::StatusOr<Configuration> MakeConfiguration(const Environment& environment) 
       .cache_bytes = absl::GetFlag(FLAGS_cache_bytes),
       .log_format = absl::GetFlag(FLAGS_log_format),
       .log_level = absl::GetFlag(FLAGS_log_level),
+      .access_log = absl::GetFlag(FLAGS_access_log),
   };
   if (configuration.threads == 0) {
     configuration.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / 2);

@@ -41,6 +41,7 @@ struct Configuration {
   int64_t cache_bytes = 0;
   LogFormat log_format = LogFormat::kAuto;
   LogLevel log_level = LogLevel::kInfo;
+  bool access_log = false;
 };
 
 /// Reads the flags into a configuration. The DSN is the first there is of `--dsn` (TWI_DATA_DSN),

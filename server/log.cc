@@ -72,6 +72,12 @@ void Logger::Log(LogLevel level, std::string_view message, absl::Span<const LogF
   if (Admit(level, message, now)) Write(now, level, message, fields);
 }
 
+void Logger::LogEach(LogLevel level, std::string_view message, absl::Span<const LogField> fields) {
+  if (!enabled(level)) return;
+  std::lock_guard lock(mutex_);
+  Write(now_(), level, message, fields);
+}
+
 void Logger::Flush() {
   std::lock_guard lock(mutex_);
   WriteDropped(now_());

@@ -70,6 +70,9 @@ class Logger {
 
   void Log(LogLevel level, std::string_view message, absl::Span<const LogField> fields = {});
 
+  /// The same of what is no flood however often it comes: none is dropped.
+  void LogEach(LogLevel level, std::string_view message, absl::Span<const LogField> fields);
+
   /// Writes what is known of dropped lines: before the process ends.
   void Flush();
 

@@ -53,7 +53,9 @@ Pipeline::Pipeline(const Options& options, const repositories::Catalog* catalog,
       operations_(pool, options.slow_queries),
       caching_(caching),
       access_(access),
-      metrics_(metrics) {
+      metrics_(metrics),
+      recorders_{
+          .metrics = metrics, .failures = options.failures, .access_log = options.access_log} {
   for (const auto& operation : catalog->operations()) {
     Method& method = Add(*operation->method());
     method.operation = operation.get();
@@ -147,7 +149,7 @@ void Pipeline::Finish(Call& call, absl::Status status) {
   // An answer that came too late must not be taken for one that came in time.
   if (status.ok() && sql::Clock::now() >= call.deadline()) status = sql::TooLate();
   if (status.ok() && call.method()->answers_once()) call.metrics().Sent();
-  RecordCall(call, status, metrics_, options_.failures);
+  RecordCall(call, status, recorders_);
   if (call.principal() != nullptr) call.principal()->Left();
   call.Finish(ToGrpc(status, call.method() == nullptr ? "" : call.method()->name));
 }

@@ -17,6 +17,7 @@
 #include "server/metrics.h"
 #include "server/operations.h"
 #include "server/principal.h"
+#include "server/record.h"
 #include "server/service.h"
 #include "server/slow_queries.h"
 #include "server/task.h"
@@ -34,6 +35,8 @@ class Pipeline {
     SlowQueries* slow_queries = nullptr;
     /// Where calls are told that failed; null: none is.
     Failures* failures = nullptr;
+    /// Each call has its line in the log.
+    bool access_log = false;
     /// The largest request of a method that does not stream in, in bytes.
     size_t message_limit = 4 * 1024 * 1024;
     /// Calls in flight of all callers together, so that one who never waits may have 10,000
@@ -91,6 +94,7 @@ class Pipeline {
   Caching* const caching_;
   Access* const access_;
   Metrics* const metrics_;
+  const Recorders recorders_;
   absl::flat_hash_map<std::string, std::unique_ptr<Method>> methods_;
   std::vector<std::string> problems_;
   std::atomic<int> calls_{0};

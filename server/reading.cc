@@ -38,6 +38,7 @@ CacheResult HitOf(const Caching::Wish& wish) {
 /// Tells the caller and the metrics where an answer came from.
 void Tell(Call& call, CacheResult result) {
   call.AddTrailer("x-cache", NameOf(result));
+  call.set_from(NameOf(result));
   call.method()->operation_metrics->Read(result);
 }
 

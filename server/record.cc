@@ -1,7 +1,9 @@
 #include "server/record.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/time/clock.h"
 #include "server/log.h"
@@ -75,31 +77,49 @@ void RecordSlow(const Method& method, const sql::Execution& execution, Clock::ti
 
 }  // namespace
 
-void RecordCall(const Call& call, const absl::Status& status, Metrics* metrics,
-                Failures* failures) {
+void RecordCall(const Call& call, const absl::Status& status, const Recorders& recorders) {
   const absl::StatusCode code = Code(call, status);
   const Clock::time_point now = Clock::now();
   const double seconds = Seconds(now - call.arrived());
   call.metrics().Handled(code, seconds);
-  if (now > call.deadline()) metrics->Overran(Seconds(now - call.deadline()));
-  if (code == absl::StatusCode::kOk) return;
+  if (now > call.deadline()) recorders.metrics->Overran(Seconds(now - call.deadline()));
+  const bool failed = code != absl::StatusCode::kOk;
+  if (!failed && !recorders.access_log) return;
   const std::string principal = call.principal() == nullptr ? "" : call.principal()->name();
-  if (failures != nullptr && ToRemember(code)) {
-    failures->Add({.method = call.method() == nullptr ? "unknown" : call.method()->name,
-                   .code = code,
-                   .reason = std::string(sql::Reason(status)),
-                   .principal = principal,
-                   .last = absl::Now()});
+  if (recorders.failures != nullptr && failed && ToRemember(code)) {
+    recorders.failures->Add({.method = call.method() == nullptr ? "unknown" : call.method()->name,
+                             .code = code,
+                             .reason = std::string(sql::Reason(status)),
+                             .principal = principal,
+                             .last = absl::Now()});
   }
-  if (!ProcessLog().enabled(Level(code))) return;
-  Log(Level(code), "call failed",
-      {{"rpc", call.path()},
-       {"code", absl::StatusCodeToString(code)},
-       {"reason", sql::Reason(status)},
-       {"error", ToStd(status.message())},
-       {"dur_s", seconds},
-       {"peer", call.peer()},
-       {"principal", principal}});
+
+  const LogLevel level =
+      recorders.access_log ? std::max(LogLevel::kInfo, Level(code)) : Level(code);
+  if (!ProcessLog().enabled(level)) return;
+  const std::string name = absl::StatusCodeToString(code);
+  const std::string reason(sql::Reason(status));
+  const std::string peer = call.peer();
+  std::vector<LogField> fields = {{"rpc", call.path()}, {"code", name}};
+  if (failed) {
+    fields.emplace_back("reason", reason);
+    fields.emplace_back("error", ToStd(status.message()));
+  }
+  fields.emplace_back("dur_s", seconds);
+  fields.emplace_back("peer", peer);
+  fields.emplace_back("principal", principal);
+  if (recorders.access_log) {
+    const bool answered = status.ok() && call.method() != nullptr && call.method()->answers_once();
+    fields.emplace_back("cache", call.from());
+    fields.emplace_back("in_bytes", call.received_bytes());
+    fields.emplace_back("out_bytes", call.sent_bytes(answered));
+  }
+  const char* const message = failed ? "call failed" : "call";
+  if (recorders.access_log) {
+    ProcessLog().LogEach(level, message, fields);
+  } else {
+    Log(level, message, fields);
+  }
 }
 
 void RecordRun(const Method& method, const sql::Execution& execution,

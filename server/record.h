@@ -9,10 +9,18 @@
 
 namespace twi::server {
 
-/// Tells metrics and log of a call that ends now, with `status`. A caller that did not wait for the
-/// answer counts as cancelled, or as too late when its deadline passed. `failures`, unless it is
-/// null, remembers those calls that the log tells, or that were too late.
-void RecordCall(const Call& call, const absl::Status& status, Metrics* metrics, Failures* failures);
+/// Who is told of calls.
+struct Recorders {
+  Metrics* metrics;
+  /// Remembers calls that failed by no mistake of their callers; may be null.
+  Failures* failures = nullptr;
+  /// Each call has its line in the log, and not only those that fail.
+  bool access_log = false;
+};
+
+/// Tells of a call that ends now, with `status`. A caller that did not wait for the answer counts
+/// as cancelled, or as too late when its deadline passed.
+void RecordCall(const Call& call, const absl::Status& status, const Recorders& recorders);
 
 /// Tells metrics and log of a statement's run: its time, its failure in the database's words (which
 /// callers never see), and that it was slow, which `slow`, unless it is null, remembers. Only the

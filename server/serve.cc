@@ -315,6 +315,7 @@ int Serve(const Configuration& configuration) {
   options.message_limit = static_cast<size_t>(configuration.max_message_bytes);
   options.slow_queries = &slow_queries;
   options.failures = &failures;
+  options.access_log = configuration.access_log;
   Pipeline pipeline(
       options, catalog.get(), &pool, caching.get(), access == nullptr ? nullptr : &access->access(),
       {&health, reflection.get(), reflection_alpha.get(), &cache, &admin, &raw}, &metrics);

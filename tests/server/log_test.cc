@@ -197,5 +197,15 @@ TEST_F(LogTest, LinesOfManyThreadsDoNotMix) {
   }
 }
 
+TEST_F(LogTest, WhatIsNoFloodIsNotDropped) {
+  logger_->set_repeats_per_second(2);
+  for (int i = 0; i < 5; ++i) logger_->LogEach(LogLevel::kInfo, "call", {{"i", i}});
+  for (int i = 0; i < 5; ++i) logger_->Log(LogLevel::kInfo, "call");
+  EXPECT_THAT(Writes(), SizeIs(7));
+  logger_->set_level(LogLevel::kWarning);
+  logger_->LogEach(LogLevel::kInfo, "call", {});
+  EXPECT_THAT(Writes(), IsEmpty());
+}
+
 }  // namespace
 }  // namespace twi::server
