@@ -6,6 +6,7 @@
 
 #include "server/pipeline.h"
 #include "server/principal.h"
+#include "server/trace.h"
 
 #ifdef TWI_THREAD_SANITIZER
 extern "C" void AnnotateHappensBefore(const char* file, int line, const volatile void* address);
@@ -69,12 +70,24 @@ void Call::OnArrived(bool ok) {
   deadline_ = SteadyDeadline(context_, arrived_, pipeline_->default_deadline());
   method_ = pipeline_->Find(path());
   metrics_ = method_ == nullptr ? pipeline_->unknown_method() : method_->metrics;
+  FindTrace();
   if (!pipeline_->Admit(*this)) return;
   if (method_->streaming()) {
     pipeline_->Serve(*this);
   } else {
     stream_.Read(&message_, received_event_.ToQueue());
   }
+}
+
+void Call::FindTrace() {
+  constexpr char kName[] = "traceparent";
+  const auto text = metadata(kName);
+  // Two say nothing.
+  if (!text || context_.client_metadata().count(kName) > 1) return;
+  std::optional<TraceParent> parent = TraceParent::Parse(*text);
+  if (!parent) return;
+  trace_ = std::make_shared<const Trace>(*std::move(parent), pipeline_->exporter());
+  AddTrailer(kName, trace_->ToTraceparent());
 }
 
 void Call::OnReceived(bool ok) {

@@ -24,6 +24,7 @@ class Pipeline;
 struct Method;
 class MethodMetrics;
 class Principal;
+class Trace;
 
 /// What a completion queue hands back. A tag crosses the queue in ToQueue and FromQueue only, which
 /// tell ThreadSanitizer of the order that the queue guarantees and it cannot see.
@@ -66,6 +67,9 @@ class Call {
   void set_principal(Principal* principal) { principal_ = principal; }
   /// With whose calls it takes turns; null where access is not controlled.
   const sql::Flow* flow() const;
+
+  /// The trace that it belongs to; null when its caller sent none.
+  const std::shared_ptr<const Trace>& trace() const { return trace_; }
 
   std::chrono::steady_clock::time_point arrived() const { return arrived_; }
   /// The caller's deadline, or the default counted from the arrival.
@@ -153,6 +157,9 @@ class Call {
   Call(Pipeline* pipeline, grpc::AsyncGenericService* service, grpc::ServerCompletionQueue* queue);
   ~Call();
 
+  /// Goes on with the caller's trace, if it sent one.
+  void FindTrace();
+
   void OnArrived(bool ok);
   void OnReceived(bool ok);
   void OnIo(bool ok);
@@ -174,6 +181,7 @@ class Call {
   const Method* method_ = nullptr;
   MethodMetrics* metrics_ = nullptr;
   Principal* principal_ = nullptr;
+  std::shared_ptr<const Trace> trace_;
   std::chrono::steady_clock::time_point arrived_;
   std::chrono::steady_clock::time_point deadline_;
   std::unique_ptr<grpc::Alarm> alarm_;  ///< Made when it is needed.

@@ -13,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "server/address.h"
 #include "server/file.h"
+#include "server/span_exporter.h"
 #include "sql/dsn.h"
 
 namespace twi::server {
@@ -115,6 +116,8 @@ ABSL_FLAG(absl::Duration, slow_query, absl::Milliseconds(500),
           "log statements that take so long; 0: all");
 
 ABSL_FLAG(bool, access_log, false, "log each call, in a line of level info");
+ABSL_FLAG(std::string, otlp_endpoint, "",
+          "http://HOST:PORT of a collector that sampled traces of callers go to, as OTLP/JSON");
 
 namespace twi::server {
 namespace {
@@ -199,6 +202,9 @@ std::vector<std::string> Check(const Configuration& c) {
       c.tls.client_ca.empty() || (c.tls.enabled() && !c.access_file.empty()),
       "--tls_client_ca: only with --tls_certificate, and --access_file, which says whose they are");
   address("--http_listen", ParseAddress(c.http_listen).status());
+  if (!c.otlp_endpoint.empty()) {
+    address("--otlp_endpoint", SpanExporter::ParseEndpoint(c.otlp_endpoint).status());
+  }
   need(c.threads >= 1 && c.threads <= 1024, "--threads: from 0 to 1024");
   need(c.pool_max >= (c.cache_entries > 0 ? 8 : 6) && c.pool_max <= 1000,
        "--pool_max: from 8 to 1000, two of which follow changes for the cache; without it from 6 "
@@ -251,6 +257,7 @@ absl::StatusOr<Configuration> MakeConfiguration(const Environment& environment) 
       .log_format = absl::GetFlag(FLAGS_log_format),
       .log_level = absl::GetFlag(FLAGS_log_level),
       .access_log = absl::GetFlag(FLAGS_access_log),
+      .otlp_endpoint = absl::GetFlag(FLAGS_otlp_endpoint),
   };
   if (configuration.threads == 0) {
     configuration.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / 2);

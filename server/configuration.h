@@ -42,6 +42,7 @@ struct Configuration {
   LogFormat log_format = LogFormat::kAuto;
   LogLevel log_level = LogLevel::kInfo;
   bool access_log = false;
+  std::string otlp_endpoint;  ///< Nothing: spans go nowhere.
 };
 
 /// Reads the flags into a configuration. The DSN is the first there is of `--dsn` (TWI_DATA_DSN),

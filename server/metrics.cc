@@ -83,6 +83,9 @@ constexpr std::array<std::pair<std::string_view, const char*>, 5> kRefusals = {
      {"RATE_LIMITED", "rate_limited"},
      {"TOO_MANY_IN_FLIGHT", "too_many_in_flight"}}};
 
+// SpanFate by number.
+constexpr std::array<const char*, 3> kFates = {"sent", "queue_full", "not_taken"};
+
 size_t ErrorClass(std::string_view sqlstate) {
   if (sqlstate.empty()) sqlstate = "08";
   size_t i = 0;
@@ -298,9 +301,14 @@ Metrics::Metrics(const Build& build)
                [this](size_t i) -> prometheus::Counter& {
                  return Counter(&registry_, "twi_data_access_refused_total", {kRefusals[i].second});
                }),
+      spans_(kFates.size(),
+             [this](size_t i) -> prometheus::Counter& {
+               return Counter(&registry_, "twi_data_trace_spans_total", {kFates[i]});
+             }),
       unknown_method_(ForMethod("unknown", "unknown", MethodType::kBidiStream)) {
   Gauge(&registry_, "twi_data_build_info", {build.version, build.commit, build.grpc}).Set(1);
   for (size_t i = 0; i < kRefusals.size(); ++i) refused_.At(i);
+  for (size_t i = 0; i < kFates.size(); ++i) spans_.At(i);
 }
 
 Metrics::~Metrics() = default;

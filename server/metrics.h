@@ -128,6 +128,13 @@ class OperationMetrics {
   CounterSet reads_;   ///< By CacheResult.
 };
 
+/// What became of a span of a trace.
+enum class SpanFate {
+  kSent,
+  kQueueFull,  ///< Dropped: the collector is slower than they come.
+  kNotTaken,   ///< Dropped: the collector is away, refused them, or did not answer in time.
+};
+
 /// What the pool of connections says of itself when asked.
 struct PoolReading {
   double idle = 0;
@@ -196,6 +203,10 @@ class Metrics {
   /// A call was turned away for who made it; other reasons of errors do not count.
   void Refused(std::string_view reason);
 
+  void Traced(SpanFate fate, size_t spans) {
+    spans_.At(static_cast<size_t>(fate)).Increment(static_cast<double>(spans));
+  }
+
   /// A call that ended so many seconds after its deadline.
   void Overran(double seconds) { overrun_seconds_.Observe(seconds); }
 
@@ -224,6 +235,7 @@ class Metrics {
   prometheus::Gauge& schema_version_;
   prometheus::Histogram& overrun_seconds_;
   CounterSet refused_;  ///< By reason.
+  CounterSet spans_;    ///< By SpanFate.
 
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<MethodMetrics>> methods_;

@@ -118,7 +118,7 @@ Task<absl::Status> Operations::TakeChunks(Call& call, sql::Lease* lease, Tally* 
       const auto submitted = sql::Clock::now();
       Task<absl::Status> running = RunIn(call, *lease, run.execution());
       status = co_await running;
-      RecordRun(*call.method(), run.execution(), submitted, slow_);
+      RecordRun(*call.method(), run.execution(), submitted, slow_, call.trace().get());
     }
     if (!status.ok()) co_return status;
     tally->requests += requests;

@@ -20,6 +20,7 @@
 #include "server/record.h"
 #include "server/service.h"
 #include "server/slow_queries.h"
+#include "server/span_exporter.h"
 #include "server/task.h"
 #include "sql/pool.h"
 
@@ -37,6 +38,8 @@ class Pipeline {
     Failures* failures = nullptr;
     /// Each call has its line in the log.
     bool access_log = false;
+    /// Where spans of traces go; null: nowhere.
+    SpanExporter* exporter = nullptr;
     /// The largest request of a method that does not stream in, in bytes.
     size_t message_limit = 4 * 1024 * 1024;
     /// Calls in flight of all callers together, so that one who never waits may have 10,000
@@ -70,6 +73,7 @@ class Pipeline {
   /// Serves a call whose request has been received, or whose stream has begun.
   Detached Serve(Call& call);
 
+  SpanExporter* exporter() const { return options_.exporter; }
   std::chrono::milliseconds default_deadline() const { return options_.default_deadline; }
 
   /// A call object was made or is gone.

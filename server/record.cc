@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/log.h"
 #include "server/method.h"
@@ -54,8 +55,15 @@ bool ToRemember(absl::StatusCode code) {
   return Level(code) > LogLevel::kInfo || code == absl::StatusCode::kDeadlineExceeded;
 }
 
+/// Logs something of a call, with its trace's id where it has a trace.
+void Log(LogLevel level, std::string_view message, std::vector<LogField> fields,
+         const Trace* trace) {
+  if (trace != nullptr) fields.emplace_back("trace_id", trace->id());
+  ProcessLog().Log(level, message, fields);
+}
+
 void RecordSlow(const Method& method, const sql::Execution& execution, Clock::time_point submitted,
-                SlowQueries* slow) {
+                SlowQueries* slow, const Trace* trace) {
   SlowQuery query = {.operation = method.name,
                      .ended = absl::Now(),
                      .queue_wait = execution.first_sent - submitted,
@@ -71,8 +79,40 @@ void RecordSlow(const Method& method, const sql::Execution& execution, Clock::ti
        {"seconds", Seconds(query.execution)},
        {"queue_s", Seconds(query.queue_wait)},
        {"retries_s", Seconds(query.retries)},
-       {"rows", query.rows}});
+       {"rows", query.rows}},
+      trace);
   slow->Add(std::move(query));
+}
+
+/// Whether a span of a call is one that failed: as the conventions have it, where the server did.
+bool SpanFails(absl::StatusCode code) {
+  return code == absl::StatusCode::kDeadlineExceeded || code == absl::StatusCode::kUnimplemented ||
+         code == absl::StatusCode::kUnavailable || Level(code) == LogLevel::kError;
+}
+
+void EndSpan(const Call& call, absl::StatusCode code, double seconds) {
+  Span span{.end = absl::Now(), .code = static_cast<int>(code), .failed = SpanFails(code)};
+  span.begin = span.end - absl::Seconds(seconds);
+  span.name = "unknown";
+  if (call.method() != nullptr) {
+    const google::protobuf::MethodDescriptor& method = *call.method()->descriptor;
+    span.service = method.service()->full_name();
+    span.method = method.name();
+    span.name = absl::StrCat(span.service, "/", span.method);
+  }
+  call.trace()->EndCall(std::move(span));
+}
+
+/// Of a statement's last try.
+void EndSpan(const Trace& trace, const Method& method, const sql::Execution& execution) {
+  Span span{.name = method.name,
+            .kind = Span::Kind::kClient,
+            .end = absl::Now(),
+            .operation = method.name,
+            .sqlstate = execution.sqlstate,
+            .failed = !execution.status.ok()};
+  span.begin = span.end - absl::FromChrono(execution.run_time);
+  trace.EndChild(std::move(span));
 }
 
 }  // namespace
@@ -83,6 +123,7 @@ void RecordCall(const Call& call, const absl::Status& status, const Recorders& r
   const double seconds = Seconds(now - call.arrived());
   call.metrics().Handled(code, seconds);
   if (now > call.deadline()) recorders.metrics->Overran(Seconds(now - call.deadline()));
+  if (call.trace() != nullptr && call.trace()->wanted()) EndSpan(call, code, seconds);
   const bool failed = code != absl::StatusCode::kOk;
   if (!failed && !recorders.access_log) return;
   const std::string principal = call.principal() == nullptr ? "" : call.principal()->name();
@@ -108,6 +149,7 @@ void RecordCall(const Call& call, const absl::Status& status, const Recorders& r
   fields.emplace_back("dur_s", seconds);
   fields.emplace_back("peer", peer);
   fields.emplace_back("principal", principal);
+  if (call.trace() != nullptr) fields.emplace_back("trace_id", call.trace()->id());
   if (recorders.access_log) {
     const bool answered = status.ok() && call.method() != nullptr && call.method()->answers_once();
     fields.emplace_back("cache", call.from());
@@ -123,7 +165,7 @@ void RecordCall(const Call& call, const absl::Status& status, const Recorders& r
 }
 
 void RecordRun(const Method& method, const sql::Execution& execution,
-               sql::Clock::time_point submitted, SlowQueries* slow) {
+               sql::Clock::time_point submitted, SlowQueries* slow, const Trace* trace) {
   // A refused execution never got to the database.
   if (execution.attempts == 0) return;
   // Nor is it the statement's failure that nobody waited for its answer.
@@ -131,6 +173,7 @@ void RecordRun(const Method& method, const sql::Execution& execution,
   const bool ended =
       code == absl::StatusCode::kDeadlineExceeded || code == absl::StatusCode::kCancelled;
   if (ended && execution.sqlstate.empty()) return;
+  if (trace != nullptr && trace->wanted()) EndSpan(*trace, method, execution);
   const double seconds = Seconds(execution.run_time);
   if (execution.status.ok()) {
     method.operation_metrics->Ran(execution.solo ? RunMode::kSolo : RunMode::kBatch, seconds);
@@ -142,10 +185,11 @@ void RecordRun(const Method& method, const sql::Execution& execution,
         "statement failed",
         {{"operation", method.name},
          {"sqlstate", execution.sqlstate},
-         {"error", execution.database_message}});
+         {"error", execution.database_message}},
+        trace);
   }
   if (slow != nullptr && execution.solo && execution.run_time >= slow->threshold()) {
-    RecordSlow(method, execution, submitted, slow);
+    RecordSlow(method, execution, submitted, slow, trace);
   }
 }
 

@@ -5,6 +5,7 @@
 #include "server/failures.h"
 #include "server/metrics.h"
 #include "server/slow_queries.h"
+#include "server/trace.h"
 #include "sql/execution.h"
 
 namespace twi::server {
@@ -24,8 +25,9 @@ void RecordCall(const Call& call, const absl::Status& status, const Recorders& r
 
 /// Tells metrics and log of a statement's run: its time, its failure in the database's words (which
 /// callers never see), and that it was slow, which `slow`, unless it is null, remembers. Only the
-/// time of a run alone is the statement's own. `submitted`: when it was given to the pool.
+/// time of a run alone is the statement's own. `submitted`: when it was given to the pool. `trace`:
+/// of the call that it ran for, or null.
 void RecordRun(const Method& method, const sql::Execution& execution,
-               sql::Clock::time_point submitted, SlowQueries* slow);
+               sql::Clock::time_point submitted, SlowQueries* slow, const Trace* trace);
 
 }  // namespace twi::server

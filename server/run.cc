@@ -16,6 +16,7 @@ struct Run::State {
 
   const Method* method;
   SlowQueries* slow;
+  std::shared_ptr<const Trace> trace;
   sql::Clock::time_point submitted{};
   sql::Execution execution{};
   std::atomic<bool> gone{false};
@@ -26,7 +27,9 @@ struct Run::State {
 };
 
 Run::Run(Call& call, sql::Pool& pool, SlowQueries* slow)
-    : call_(call), pool_(pool), state_(new State{.method = call.method(), .slow = slow}) {
+    : call_(call),
+      pool_(pool),
+      state_(new State{.method = call.method(), .slow = slow, .trace = call.trace()}) {
   state_->execution.deadline = call.deadline();
   state_->execution.cancelled = &state_->gone;
   state_->execution.flow = call.flow();
@@ -43,7 +46,7 @@ bool Run::await_suspend(std::coroutine_handle<> waiter) {
   state->self = state;
   state->execution.done = [state = state.get()] {
     const std::shared_ptr<State> last = std::move(state->self);
-    RecordRun(*last->method, last->execution, last->submitted, last->slow);
+    RecordRun(*last->method, last->execution, last->submitted, last->slow, last->trace.get());
     if (last->Settle()) last->waiter.resume();
   };
   call_.OnCancel([state] {

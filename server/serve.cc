@@ -254,6 +254,13 @@ int Serve(const Configuration& configuration) {
     return Fail(absl::IsInvalidArgument(http.status()) ? EX_CONFIG : EX_UNAVAILABLE, http.status());
   }
 
+  std::unique_ptr<SpanExporter> exporter;
+  if (!configuration.otlp_endpoint.empty()) {
+    auto collector = SpanExporter::ParseEndpoint(configuration.otlp_endpoint);
+    if (!collector.ok()) return Fail(EX_USAGE, collector.status());
+    exporter = std::make_unique<SpanExporter>(*std::move(collector), kVersion, &metrics);
+  }
+
   int schema = 0;
   for (;;) {
     const absl::Status status = CheckSchema(*database, configuration.migrate, &schema);
@@ -316,6 +323,7 @@ int Serve(const Configuration& configuration) {
   options.slow_queries = &slow_queries;
   options.failures = &failures;
   options.access_log = configuration.access_log;
+  options.exporter = exporter.get();
   Pipeline pipeline(
       options, catalog.get(), &pool, caching.get(), access == nullptr ? nullptr : &access->access(),
       {&health, reflection.get(), reflection_alpha.get(), &cache, &admin, &raw}, &metrics);

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "server/slow_queries.h"
 #include "server/status.h"
 #include "server/status_chart.h"
@@ -57,8 +58,8 @@ std::string Number(double value) {
   if (size == 0) return "0";
   if (size < 0.001) return "&lt;0.001";
   if (size < 1) return absl::StrFormat("%.2g", value);
-  if (size < 100) return absl::StrFormat("%.1f", value);
-  std::string digits = absl::StrFormat("%.0f", value);
+  std::string digits = absl::StrFormat(size < 100 ? "%.1f" : "%.0f", value);
+  if (size < 100) return std::string(absl::StripSuffix(digits, ".0"));
   for (size_t i = digits.size(); i > 3; i -= 3) digits.insert(i - 3, ",");
   return digits;
 }
@@ -204,16 +205,15 @@ std::string Tiles(const Status& status) {
   }
 
   std::string html = "<section class=\"tiles\">\n";
-  absl::StrAppend(
-      &html,
-      Tile("Calls a second", none ? kNone : Number(last.calls_per_second),
-           absl::StrCat(Count(in_flight), " in flight"),
-           line("blue", &StatusSample::calls_per_second)),
-      Tile("Failures a second", none ? kNone : Number(last.failures_per_second),
-           absl::StrCat(calls > 0 ? Percent(failures / calls) : "none", " in the last hour"),
-           line("red", &StatusSample::failures_per_second)),
-      Tile("Mean time", Time(last.mean_seconds), "of a unary call",
-           line("violet", &StatusSample::mean_seconds)));
+  absl::StrAppend(&html,
+                  Tile("Calls a second", none ? kNone : Number(last.calls_per_second),
+                       absl::StrCat(Count(in_flight), " in flight"),
+                       line("blue", &StatusSample::calls_per_second)),
+                  Tile("Failures a second", none ? kNone : Number(last.failures_per_second),
+                       absl::StrCat(calls > 0 ? Percent(failures / calls) : "none", " in an hour"),
+                       line("red", &StatusSample::failures_per_second)),
+                  Tile("Mean time", Time(last.mean_seconds), "of a unary call",
+                       line("violet", &StatusSample::mean_seconds)));
   if (status.cache) {
     const bool told = status.cache->source != sql::ChangesFrom::kNone;
     absl::StrAppend(
@@ -237,7 +237,7 @@ std::string Tiles(const Status& status) {
   if (status.process) {
     absl::StrAppend(&html,
                     Tile("Process", Bytes(static_cast<double>(status.process->resident_bytes)),
-                         absl::StrCat("CPU: ", Percent(last.cores), " of a core"),
+                         absl::StrCat("CPU ", Percent(last.cores), " of a core"),
                          line("blue", &StatusSample::cores)));
   }
   return html + "</section>\n";

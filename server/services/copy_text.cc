@@ -74,7 +74,7 @@ void RecordCopy(const Call& call, const sql::CopyOutcome& outcome, sql::Clock::t
   execution.attempts = 1;
   execution.solo = true;
   execution.first_sent = begun;
-  RecordRun(*call.method(), execution, begun, slow);
+  RecordRun(*call.method(), execution, begun, slow, call.trace().get());
 }
 
 }  // namespace twi::server

@@ -132,7 +132,7 @@ Task<absl::Status> RawSession::Run(sql::Execution& execution) {
   execution.cancelled = &call_.cancelled();
   const sql::Clock::time_point submitted = sql::Clock::now();
   co_await lease_.Run(execution);
-  RecordRun(*call_.method(), execution, submitted, context_.slow);
+  RecordRun(*call_.method(), execution, submitted, context_.slow, call_.trace().get());
   co_return execution.status;
 }
 
