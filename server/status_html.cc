@@ -337,11 +337,13 @@ std::string InFlight(const Status& status) {
 std::string SlowStatements(const Status& status) {
   Table table({"Statement", "#Times", "#Failed", "#Longest", "#Waited at most", "#Last"});
   for (const Status::SlowStatement& statement : status.slow_statements) {
-    table.Add(
-        {absl::StrCat(Operation(statement.operation), statement.fingerprint.empty() ? "" : " ",
-                      "<code>", Escaped(statement.fingerprint), "</code>"),
-         Count(statement.times), Bad(statement.failed), Time(statement.longest),
-         Time(statement.waited), Ago(statement.last, status.now)});
+    const std::string fingerprint =
+        statement.fingerprint.empty()
+            ? ""
+            : absl::StrCat(" <code>", Escaped(statement.fingerprint), "</code>");
+    table.Add({Operation(statement.operation) + fingerprint, Count(statement.times),
+               Bad(statement.failed), Time(statement.longest), Time(statement.waited),
+               Ago(statement.last, status.now)});
   }
   return table.Section("slow", "Slow statements",
                        absl::StrCat("of the last ", SlowQueries::kMost, " runs that took ",
