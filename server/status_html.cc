@@ -58,7 +58,7 @@ std::string Number(double value) {
   if (size == 0) return "0";
   if (size < 0.001) return "&lt;0.001";
   if (size < 1) return absl::StrFormat("%.2g", value);
-  std::string digits = absl::StrFormat(size < 100 ? "%.1f" : "%.0f", value);
+  std::string digits = absl::StrFormat("%.*f", size < 100 ? 1 : 0, value);
   if (size < 100) return std::string(absl::StripSuffix(digits, ".0"));
   for (size_t i = digits.size(); i > 3; i -= 3) digits.insert(i - 3, ",");
   return digits;
@@ -103,7 +103,7 @@ std::string Long(absl::Duration duration) {
 std::string Percent(const std::optional<double>& ratio) {
   if (!ratio) return kNone;
   const double percent = 100 * *ratio;
-  return absl::StrFormat(percent < 10 ? "%.2g %%" : "%.3g %%", percent);
+  return absl::StrFormat("%.*g %%", percent < 10 ? 2 : 3, percent);
 }
 
 std::string Ago(absl::Time then, absl::Time now) {
@@ -193,8 +193,8 @@ std::string Tiles(const Status& status) {
     return Line(absl::StrCat("spark ", color), Each(status.samples, value));
   };
   const bool none = status.samples.empty();
-  static const StatusSample nothing;
-  const StatusSample& last = none ? nothing : status.samples.back();
+  static const StatusSample kNothing;
+  const StatusSample& last = none ? kNothing : status.samples.back();
   double in_flight = 0;
   for (const Status::InFlight& method : status.in_flight) in_flight += method.calls;
   double failures = 0;
@@ -219,7 +219,7 @@ std::string Tiles(const Status& status) {
     absl::StrAppend(
         &html,
         Tile("Cache hits", Percent(last.hit_ratio),
-             absl::StrCat(Count(status.cache->entries), " answers, ", Bytes(status.cache->bytes)),
+             absl::StrCat(Count(status.cache->entries), " kept, ", Bytes(status.cache->bytes)),
              Line("spark teal", Each(status.samples, &StatusSample::hit_ratio), 1)),
         Tile("Behind changes", Time(status.cache->lag),
              told ? absl::StrCat("told by ", sql::NameOf(status.cache->source))

@@ -25,7 +25,7 @@ a { color: var(--blue); text-decoration: none; } a:hover { text-decoration: unde
 .facts strong { flex-basis: 100%; color: var(--red); }
 .card { background: var(--card); border: 1px solid var(--edge); border-radius: 10px; padding: 14px 16px;
   min-width: 0; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 12px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(132px, 1fr)); gap: 12px; }
 .tile { display: flex; flex-direction: column; overflow: hidden; }
 .tile h2 { margin: 0; font-size: 12px; font-weight: 500; color: var(--dim); }
 .value { margin: 2px 0 0; font-size: 24px; font-weight: 650; letter-spacing: -0.02em; white-space: nowrap;
@@ -39,7 +39,8 @@ figcaption, section.card > h2 { font-size: 14px; font-weight: 600; margin: 0 0 1
 h2 small { font-weight: 400; font-size: 12px; color: var(--dim); }
 .plot { position: relative; background: linear-gradient(var(--edge), var(--edge)) 0 50% / 100% 1px no-repeat;
   border-top: 1px solid var(--edge); border-bottom: 1px solid var(--edge); }
-.plot span { position: absolute; left: 0; font-size: 11px; color: var(--dim); }
+.plot span { position: absolute; left: 0; padding: 0 4px 0 0; border-radius: 3px; background: var(--card);
+  opacity: 0.85; font-size: 11px; color: var(--dim); }
 .top { top: 2px; } .bottom { bottom: 2px; }
 .axis { display: flex; justify-content: space-between; margin: 4px 0 0; font-size: 11px; color: var(--dim); }
 svg { display: block; overflow: hidden; }
@@ -68,7 +69,8 @@ td .spark { width: 100%; min-width: 110px; }
 code { font-size: 12px; color: var(--dim); }
 footer { margin-top: 4px; font-size: 12px; color: var(--dim); }
 @media (max-width: 480px) { body { padding: 12px; } nav { margin-left: 0; flex-basis: 100%; order: 3; }
-  .tiles { grid-template-columns: 1fr 1fr; gap: 8px; } .card { padding: 12px; } .charts { margin: 8px 0; gap: 8px; }
+  .tiles { grid-template-columns: 1fr 1fr; gap: 8px; }
+  .tile:last-child:nth-child(odd) { grid-column: span 2; } .card { padding: 12px; } .charts { margin: 8px 0; gap: 8px; }
   .operation { white-space: normal; } th, td { padding-right: 12px; font-size: 13px; }
   section.card { margin-bottom: 8px; } .value { font-size: 21px; } }
 )css";

@@ -84,10 +84,11 @@ class Traces(unittest.TestCase):
         self.channel = self.enterContext(grpc.insecure_channel(self.server.grpc))
         self.quotes = quotes_pb2_grpc.QuotesServiceStub(self.channel)
 
-    def count(self, traceparent, **metadata):
-        request = quotes_pb2.CountQuotesRequest()
+    def count(self, traceparent):
+        """Asks the database, not the cache; what came back beside the answer."""
         return self.quotes.CountQuotes.with_call(
-            request, metadata=[("traceparent", traceparent), ("x-freshness", "bypass"), *metadata.items()])[1]
+            quotes_pb2.CountQuotesRequest(),
+            metadata=[("traceparent", traceparent), ("x-freshness", "bypass")])[1]
 
     def spans(self, count):
         program.eventually(lambda: len(self.collector.spans) >= count, 30)
@@ -151,11 +152,12 @@ class Traces(unittest.TestCase):
         self.assertEqual(len(self.collector.spans), 2)
 
     def test_what_is_no_traceparent_begins_no_trace(self):
-        for wrong in ("", "00", f"ff-{TRACE}-{PARENT}-01", f"00-{TRACE}-{PARENT}-01-x", f"00-{'0' * 32}-{PARENT}-01",
-                      f"00-{TRACE}-{'0' * 16}-01", f"00-{TRACE.upper()}-{PARENT}-01", f"00-{TRACE}-{PARENT}-0g",
-                      f"00-{TRACE}-{PARENT}_01", f"01-{TRACE}-{PARENT}-01x", "é" * 55, "0" * 5000):
+        for wrong in ("", "00", f"ff-{TRACE}-{PARENT}-01", f"00-{TRACE}-{PARENT}-01-x",
+                      f"00-{'0' * 32}-{PARENT}-01", f"00-{TRACE}-{'0' * 16}-01",
+                      f"00-{TRACE.upper()}-{PARENT}-01", f"00-{TRACE}-{PARENT}-0g",
+                      f"00-{TRACE}-{PARENT}_01", f"01-{TRACE}-{PARENT}-01x", "?" * 55, "0" * 5000):
             with self.subTest(wrong=wrong):
-                self.assertEqual(returned(self.count(wrong.encode("ascii", "replace").decode())), [])
+                self.assertEqual(returned(self.count(wrong)), [])
         call = self.quotes.CountQuotes.with_call(
             quotes_pb2.CountQuotesRequest(), metadata=[("traceparent", SAMPLED), ("traceparent", SAMPLED)])[1]
         self.assertEqual(returned(call), [])
@@ -192,7 +194,8 @@ class WithoutACollector(unittest.TestCase):
                 grpc.insecure_channel(server.grpc) as channel:
             quotes = quotes_pb2_grpc.QuotesServiceStub(channel)
             with self.assertRaises(grpc.RpcError) as caught:
-                quotes.GetQuote(quotes_pb2.GetQuoteRequest(serial_id=999), metadata=[("traceparent", SAMPLED)])
+                quotes.GetQuote(quotes_pb2.GetQuoteRequest(serial_id=999),
+                                metadata=[("traceparent", SAMPLED)])
             self.assertEqual(returned(caught.exception)[0][:36], SAMPLED[:36])
             self.assertTrue(program.eventually(lambda: f'"trace_id":"{TRACE}"' in server.log()))
             with self.assertRaises(grpc.RpcError) as caught:
