@@ -28,7 +28,7 @@ a { color: var(--blue); text-decoration: none; } a:hover { text-decoration: unde
 .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(132px, 1fr)); gap: 12px; }
 .tile { display: flex; flex-direction: column; overflow: hidden; }
 .tile h2 { margin: 0; font-size: 12px; font-weight: 500; color: var(--dim); }
-.value { margin: 2px 0 0; font-size: 24px; font-weight: 650; letter-spacing: -0.02em; white-space: nowrap;
+.value { margin: 2px 0 0; font-size: 22px; font-weight: 650; letter-spacing: -0.02em; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
 .value small { font-size: 12px; font-weight: 400; letter-spacing: 0; color: var(--dim); }
 .note { margin: 0 0 8px; font-size: 12px; color: var(--dim); }
