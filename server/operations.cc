@@ -18,16 +18,16 @@ using repositories::Operation;
 using repositories::Tally;
 
 Task<absl::Status> Operations::Answer(Call& call, const Message& request, std::string* response,
-                                      Trace* trace) {
+                                      Footprint* footprint) {
   const Operation& operation = *call.method()->operation;
   Run run(call, *pool_, slow_);
   absl::Status status = operation.Bind(request, &run.execution());
   if (!status.ok()) co_return status;
-  run.execution().wants_snapshot = trace != nullptr && operation.read_only();
-  run.execution().wants_transaction = trace != nullptr && !operation.read_only();
+  run.execution().wants_snapshot = footprint != nullptr && operation.read_only();
+  run.execution().wants_transaction = footprint != nullptr && !operation.read_only();
   status = co_await run;
   if (!status.ok()) co_return status;
-  if (trace != nullptr) *trace = {run.execution().snapshot, run.execution().transaction};
+  if (footprint != nullptr) *footprint = {run.execution().snapshot, run.execution().transaction};
   co_return operation.Encode(run.execution().rows, request, response);
 }
 

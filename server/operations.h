@@ -22,14 +22,14 @@ class Operations {
   Operations(sql::Pool* pool, SlowQueries* slow) : pool_(pool), slow_(slow) {}
 
   /// What the cache must know of a statement.
-  struct Trace {
+  struct Footprint {
     std::optional<sql::Snapshot> snapshot;  ///< Of a read: what it could see.
     std::optional<uint64_t> transaction;    ///< Of a write: which it was, where that is known.
   };
 
-  /// What one statement answers is appended to `response`. `trace` may be null.
+  /// What one statement answers is appended to `response`. `footprint` may be null.
   Task<absl::Status> Answer(Call& call, const google::protobuf::Message& request,
-                            std::string* response, Trace* trace);
+                            std::string* response, Footprint* footprint);
 
   /// Streams out: portion by portion, as fast as the client reads. `request` is filled here.
   Task<absl::Status> Send(Call& call, google::protobuf::Message* request);

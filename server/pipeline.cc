@@ -167,13 +167,13 @@ Task<absl::Status> Pipeline::Answer(Call& call) {
 
   // Run, encode; a read whose answer is to be kept may join the flight of another.
   std::string response;
-  Operations::Trace trace;
+  Operations::Footprint footprint;
   const bool follows = caching_ != nullptr && caching_->follows();
   if (method->cached) {
     const grpc::Slice bytes = Bytes(&call.request());
     const OperationQuestion question(*method->operation, *request, ViewOf(bytes));
-    const auto ask = [&](std::string* answer, Operations::Trace* asked) {
-      return operations_.Answer(call, *request, answer, asked);
+    const auto ask = [&](std::string* answer, Operations::Footprint* left) {
+      return operations_.Answer(call, *request, answer, left);
     };
     Task<absl::Status> answering = server::Answer(call, *caching_, question, ask);
     status = co_await answering;
@@ -187,7 +187,7 @@ Task<absl::Status> Pipeline::Answer(Call& call) {
     status = co_await sending;
   } else if (method->operation != nullptr) {
     Task<absl::Status> answering =
-        operations_.Answer(call, *request, &response, follows ? &trace : nullptr);
+        operations_.Answer(call, *request, &response, follows ? &footprint : nullptr);
     status = co_await answering;
   } else if (method->streaming()) {
     Stream stream(&call);
@@ -207,7 +207,7 @@ Task<absl::Status> Pipeline::Answer(Call& call) {
   // Settle. Whoever hears of a write, even of the part that was done, must not find an answer
   // without it in the cache.
   if (method->operation != nullptr && !method->operation->read_only() && caching_ != nullptr) {
-    Task<absl::Status> settling = Settle(call, *caching_, trace.transaction, std::move(status));
+    Task<absl::Status> settling = Settle(call, *caching_, footprint.transaction, std::move(status));
     status = co_await settling;
   }
   co_return status;

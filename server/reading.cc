@@ -66,14 +66,14 @@ Task<absl::Status> Fill(Call& call, Caching& caching, const Question& question, 
   Caching::Fill fill = caching.Begin(
       question.statement(),
       [&question](int placeholder, bool number) { return question.TextOf(placeholder, number); });
-  Operations::Trace trace;
+  Operations::Footprint footprint;
   std::string response;
-  Task<absl::Status> asking = ask(&response, useful ? &trace : nullptr);
+  Task<absl::Status> asking = ask(&response, useful ? &footprint : nullptr);
   absl::Status status = co_await asking;
   const cache::Answer answer{status, std::make_shared<const std::string>(std::move(response))};
   if (status.ok()) call.response() = Buffer(answer.bytes);
   if (useful && (status.ok() || sql::Reason(status) == "ROW_NOT_FOUND")) {
-    caching.Keep(std::move(fill), question.key(), question.ttl(), wish, answer, trace.snapshot);
+    caching.Keep(std::move(fill), question.key(), question.ttl(), wish, answer, footprint.snapshot);
   }
   co_return status;
 }

@@ -66,9 +66,9 @@ class OperationQuestion final : public Question {
 /// waited for: into the call, and here its status.
 std::optional<absl::Status> AnswerKept(Call& call, Caching& caching, const cache::Key& key);
 
-/// Asks the database, and appends the answer to `response`. `trace` may be null.
+/// Asks the database, and appends the answer to `response`. `footprint` may be null.
 using Asking =
-    absl::FunctionRef<Task<absl::Status>(std::string* response, Operations::Trace* trace)>;
+    absl::FunctionRef<Task<absl::Status>(std::string* response, Operations::Footprint* footprint)>;
 
 /// Gives the answer as recent as the caller wishes: one that is kept or that another is asking for,
 /// or else the database's, which is kept if it may be. What is passed outlives the task.

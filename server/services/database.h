@@ -89,9 +89,9 @@ class DatabaseService final : public Service {
   /// Answers a Fetch, FetchRow or FetchVal.
   Task<absl::Status> Read(Call& call, const google::protobuf::Message& request,
                           google::protobuf::Message* response);
-  /// Its answer's bytes from the database. `trace` may be null.
+  /// Its answer's bytes from the database. `footprint` may be null.
   Task<absl::Status> FetchBytes(Call& call, const Wanted& wanted, sql::RawTexts::Text text,
-                                std::string* answer, Operations::Trace* trace);
+                                std::string* answer, Operations::Footprint* footprint);
   /// The same as a message. `snapshot` as Job's.
   Task<absl::Status> Fetch(Call& call, const Wanted& wanted, sql::RawTexts::Text text,
                            google::protobuf::Message* response,

@@ -80,8 +80,8 @@ Task<absl::Status> DatabaseService::Read(Call& call, const Message& request, Mes
     if (dependencies == nullptr) caching_->Learn(question.statement());
     const bool refused = dependencies != nullptr && !dependencies->refusal.empty();
     if (!refused && question.Refusal().empty()) {
-      const auto ask = [&](std::string* answer, Operations::Trace* trace) {
-        return FetchBytes(call, wanted, *text, answer, trace);
+      const auto ask = [&](std::string* answer, Operations::Footprint* footprint) {
+        return FetchBytes(call, wanted, *text, answer, footprint);
       };
       Task<absl::Status> answering = server::Answer(call, *caching_, question, ask);
       absl::Status status = co_await answering;
@@ -100,10 +100,10 @@ Task<absl::Status> DatabaseService::Read(Call& call, const Message& request, Mes
 
 Task<absl::Status> DatabaseService::FetchBytes(Call& call, const Wanted& wanted,
                                                RawTexts::Text text, std::string* answer,
-                                               Operations::Trace* trace) {
+                                               Operations::Footprint* footprint) {
   const std::unique_ptr<Message> response(call.method()->response->New());
   Task<absl::Status> fetching = Fetch(call, wanted, std::move(text), response.get(),
-                                      trace == nullptr ? nullptr : &trace->snapshot);
+                                      footprint == nullptr ? nullptr : &footprint->snapshot);
   absl::Status status = co_await fetching;
   if (status.ok()) response->AppendToString(answer);
   co_return status;
