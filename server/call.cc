@@ -104,9 +104,37 @@ void Call::OnReceived(bool ok) {
 
 void Call::OnIo(bool ok) {
   while (!io_begun_.load(std::memory_order_acquire)) std::this_thread::yield();
+  // Nobody waits for it any more.
+  if (!awaits_.exchange(false)) return Release();
   io_ok_ = ok;
   if (ok && reading_) received_bytes_ += message_.Length();
   waiter_.resume();
+}
+
+void Call::LimitWaits(std::chrono::steady_clock::time_point until) {
+  holders_.fetch_add(1, std::memory_order_relaxed);
+  limit_ = std::make_unique<grpc::Alarm>();
+  limit_->Set(queue_,
+              std::chrono::system_clock::now() +
+                  std::chrono::duration_cast<std::chrono::system_clock::duration>(
+                      until - std::chrono::steady_clock::now()),
+              limit_event_.ToQueue());
+}
+
+void Call::OnLimit(bool ok) {
+  if (ok) {
+    late_ = true;
+    if (awaits_ && !reading_) {
+      // A status would wait behind what the client does not read.
+      context_.TryCancel();
+    } else if (awaits_.exchange(false)) {
+      // The message may come yet, or the end of the call.
+      holders_.fetch_add(1, std::memory_order_relaxed);
+      while (!io_begun_.load(std::memory_order_acquire)) std::this_thread::yield();
+      waiter_.resume();
+    }
+  }
+  Release();
 }
 
 std::optional<std::string_view> Call::metadata(const char* name) const {
@@ -142,6 +170,7 @@ void Call::OnCancel(std::function<void()> listener) {
 }
 
 void Call::Finish(const grpc::Status& status) {
+  if (limit_ != nullptr) limit_->Cancel();
   // Off the queue's thread both events may come before gRPC has returned from here.
   holders_.fetch_add(1, std::memory_order_relaxed);
   const bool answer = status.ok() && method_ != nullptr && method_->answers_once();

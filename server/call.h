@@ -87,16 +87,19 @@ class Call {
   /// `co_await call.Read()` is true when request() holds the next message of the client, false when
   /// there is none any more. One at a time.
   auto Read() {
-    return Awaited{this, [](Call* call) {
-                     call->reading_ = true;
-                     call->stream_.Read(&call->message_, call->io_.ToQueue());
-                   }};
+    return Awaited{this, true,
+                   [](Call* call) { call->stream_.Read(&call->message_, call->io_.ToQueue()); }};
+  }
+  /// `co_await call.Greet()` sends the metadata that come before all responses, and is false when
+  /// the client is gone. Before any other is sent.
+  auto Greet() {
+    return Awaited{this, false,
+                   [](Call* call) { call->stream_.SendInitialMetadata(call->io_.ToQueue()); }};
   }
   /// `co_await call.Write()` sends response() and is true when the next may be written: it waits
   /// while the client reads slower than we write. False when the client is gone.
   auto Write() {
-    return Awaited{this, [](Call* call) {
-                     call->reading_ = false;
+    return Awaited{this, false, [](Call* call) {
                      call->sent_bytes_ += call->response_.Length();
                      call->stream_.Write(call->response_, call->io_.ToQueue());
                    }};
@@ -117,11 +120,15 @@ class Call {
   auto Pause(std::chrono::milliseconds duration) {
     alarm_ = std::make_unique<grpc::Alarm>();
     pause_until_ = std::chrono::system_clock::now() + duration;
-    return Awaited{this, [](Call* call) {
-                     call->reading_ = false;
+    return Awaited{this, false, [](Call* call) {
                      call->alarm_->Set(call->queue_, call->pause_until_, call->io_.ToQueue());
                    }};
   }
+
+  /// Read and Write wait for the client until then, and no longer: then they are false, and late()
+  /// is true. Once a call.
+  void LimitWaits(std::chrono::steady_clock::time_point until);
+  bool late() const { return late_; }
 
   /// Ends the call: with response() when `status` is OK and the method answers once.
   void Finish(const grpc::Status& status);
@@ -141,15 +148,22 @@ class Call {
   /// An asynchronous operation of gRPC that a coroutine awaits.
   struct Awaited {
     Call* call;
+    bool reading;
     void (*begin)(Call*);
     bool await_ready() const { return false; }
-    void await_suspend(std::coroutine_handle<> waiter) {
+    bool await_suspend(std::coroutine_handle<> waiter) {
       call->waiter_ = waiter;
+      call->io_ok_ = false;
+      call->reading_ = reading;
       call->io_begun_.store(false, std::memory_order_relaxed);
+      call->awaits_ = true;
+      // Who sets the one looks at the other then.
+      if (call->late_ && call->awaits_.exchange(false)) return false;
       begin(call);
       // Off the queue's thread the event may have come already; it waits for this, and then the
       // call may go.
       call->io_begun_.store(true, std::memory_order_release);
+      return true;
     }
     bool await_resume() const { return call->io_ok_; }
   };
@@ -163,6 +177,7 @@ class Call {
   void OnArrived(bool ok);
   void OnReceived(bool ok);
   void OnIo(bool ok);
+  void OnLimit(bool ok);
   void OnFinished(bool ok);
   void OnDone(bool ok);
   void Release();
@@ -175,6 +190,7 @@ class Call {
   Event<&Call::OnArrived> arrived_event_{this};
   Event<&Call::OnReceived> received_event_{this};
   Event<&Call::OnIo> io_{this};
+  Event<&Call::OnLimit> limit_event_{this};
   Event<&Call::OnFinished> finished_event_{this};
   Event<&Call::OnDone> done_event_{this};
 
@@ -186,6 +202,7 @@ class Call {
   std::chrono::steady_clock::time_point deadline_;
   std::unique_ptr<grpc::Alarm> alarm_;  ///< Made when it is needed.
   std::chrono::system_clock::time_point pause_until_;
+  std::unique_ptr<grpc::Alarm> limit_;  ///< Of LimitWaits.
   grpc::ByteBuffer message_;
   grpc::ByteBuffer extra_message_;
   grpc::ByteBuffer response_;
@@ -197,6 +214,9 @@ class Call {
   std::coroutine_handle<> waiter_;
   bool io_ok_ = false;
   std::atomic<bool> io_begun_{false};
+  /// A coroutine awaits the operation; whoever takes this back resumes it.
+  std::atomic<bool> awaits_{false};
+  std::atomic<bool> late_{false};
 
   std::atomic<bool> cancelled_{false};
   std::mutex mutex_;

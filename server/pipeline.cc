@@ -148,6 +148,7 @@ Detached Pipeline::Serve(Call& call) {
 void Pipeline::Finish(Call& call, absl::Status status) {
   // An answer that came too late must not be taken for one that came in time.
   if (status.ok() && sql::Clock::now() >= call.deadline()) status = sql::TooLate();
+  if (call.late() && (status.ok() || absl::IsCancelled(status))) status = sql::TooLate();
   if (status.ok() && call.method()->answers_once()) call.metrics().Sent();
   RecordCall(call, status, recorders_);
   if (call.principal() != nullptr) call.principal()->Left();

@@ -2,11 +2,19 @@
 
 #include "server/method.h"
 #include "server/wire.h"
+#include "sql/errors.h"
 
 namespace twi::server {
 
 Task<absl::StatusOr<bool>> Stream::Read(google::protobuf::Message* message) {
   const bool read = co_await call_->Read();
+  if (!read && call_->late()) co_return sql::TooLate();
+  if (!read && call_->method()->answers_once()) {
+    // The messages of a client that is gone end like those of one that has sent them all, and that
+    // it is gone may be told later. But nothing can be sent to it any more.
+    const bool there = co_await call_->Greet();
+    if (!there) co_return sql::GaveUp();
+  }
   if (!read) co_return false;
   absl::Status status = CheckSize(call_->request(), call_->method()->message_limit);
   if (status.ok()) status = Parse(&call_->request(), message);

@@ -13,7 +13,8 @@ class Stream {
   explicit Stream(Call* call) : call_(call) {}
 
   /// True when `message` is the client's next, false when there is none any more. INVALID_ARGUMENT
-  /// when it is not of the method's type, RESOURCE_EXHAUSTED when it is too large.
+  /// when it is not of the method's type, RESOURCE_EXHAUSTED when it is too large; CANCELLED when
+  /// the client is gone, of a method that answers once.
   Task<absl::StatusOr<bool>> Read(google::protobuf::Message* message);
 
   /// The same of the first, which must be there: else UNIMPLEMENTED.

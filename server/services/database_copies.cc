@@ -31,7 +31,7 @@ Task<absl::Status> DatabaseService::CopyIn(Stream stream) {
   Call& call = stream.call();
   const data::v1::CopyFormat format = request.format();
   const google::protobuf::Duration timeout = request.timeout();
-  const auto deadline = DeadlineOf(call, request.has_timeout() ? &timeout : nullptr);
+  const auto deadline = LimitOf(call, request.has_timeout() ? &timeout : nullptr);
   RawSession session(call, context_, deadline);
   Task<absl::Status> opening = session.Open();
   status = co_await opening;
@@ -93,7 +93,7 @@ Task<absl::Status> DatabaseService::CopyOut(Stream stream) {
     if (!text.ok()) co_return text.status();
     read_only = (*text)->statement.read_only;
   }
-  const auto deadline = DeadlineOf(call, request.has_timeout() ? &request.timeout() : nullptr);
+  const auto deadline = LimitOf(call, request.has_timeout() ? &request.timeout() : nullptr);
   RawSession session(call, context_, deadline);
   Task<absl::Status> opening = session.Open();
   status = co_await opening;

@@ -62,7 +62,7 @@ Task<absl::Status> DatabaseService::ExecuteMany(Stream stream) {
   Call& call = stream.call();
   const data::v1::RunOptions options = request.options();
   RawSession session(call, context_,
-                     DeadlineOf(call, options.has_timeout() ? &options.timeout() : nullptr));
+                     LimitOf(call, options.has_timeout() ? &options.timeout() : nullptr));
   Task<absl::Status> opening = session.Open();
   status = co_await opening;
   if (!status.ok()) co_return status;
@@ -116,7 +116,7 @@ Task<absl::Status> DatabaseService::StreamFetch(Stream stream) {
   }
 
   RawSession session(call, context_,
-                     DeadlineOf(call, request.has_timeout() ? &request.timeout() : nullptr));
+                     LimitOf(call, request.has_timeout() ? &request.timeout() : nullptr));
   Task<absl::Status> opening = session.Open();
   status = co_await opening;
   if (!status.ok()) co_return status;
@@ -215,7 +215,7 @@ Task<absl::Status> DatabaseService::ExecuteScript(Stream stream) {
   }
 
   RawSession session(call, context_,
-                     DeadlineOf(call, request.has_timeout() ? &request.timeout() : nullptr));
+                     LimitOf(call, request.has_timeout() ? &request.timeout() : nullptr));
   Task<absl::Status> opening = session.Open();
   status = co_await opening;
   const bool one = !request.one_by_one() || session.read_only();

@@ -100,6 +100,13 @@ sql::Clock::time_point DeadlineOf(const Call& call, const google::protobuf::Dura
   return std::min(call.deadline(), sql::Clock::now() + most);
 }
 
+sql::Clock::time_point LimitOf(Call& call, const google::protobuf::Duration* timeout) {
+  const sql::Clock::time_point deadline = DeadlineOf(call, timeout);
+  // gRPC itself ends the call at its deadline.
+  if (deadline < call.deadline()) call.LimitWaits(deadline);
+  return deadline;
+}
+
 Principal::RawRules RulesOf(const Call& call) {
   return call.principal() == nullptr ? Principal::RawRules{.granted = true}
                                      : call.principal()->raw_rules();

@@ -130,4 +130,7 @@ std::string Quoted(const std::string& name);
 /// The call's deadline, or `timeout` from now on if that is sooner and there is one.
 sql::Clock::time_point DeadlineOf(const Call& call, const google::protobuf::Duration* timeout);
 
+/// The same of a stream, which waits for its client no longer than that either.
+sql::Clock::time_point LimitOf(Call& call, const google::protobuf::Duration* timeout);
+
 }  // namespace twi::server

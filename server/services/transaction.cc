@@ -64,7 +64,7 @@ Task<absl::Status> DatabaseService::Conversation::Run() {
   }
   const data::v1::Begin begin = request.begin();
   RawSession session(call, service_.context_,
-                     DeadlineOf(call, begin.has_timeout() ? &begin.timeout() : nullptr));
+                     LimitOf(call, begin.has_timeout() ? &begin.timeout() : nullptr));
   Task<absl::Status> opening = session.Open();
   status = co_await opening;
   if (!status.ok()) co_return status;

@@ -1,9 +1,12 @@
 """DatabaseService: its streams, by Python's grpcio."""
 
 import queue
+import random
+import time
 import unittest
 
 import grpc
+from google.protobuf import duration_pb2
 from raw import Code, Database, query, row, rows
 from twi.data.v1 import database_pb2, quotes_pb2, quotes_pb2_grpc
 
@@ -203,6 +206,18 @@ class Copies(Database):
             self.assertEqual(code, Code.INVALID_ARGUMENT, fields)
         self.assertEqual(self.psql("select count(*) from t"), "0")
 
+    def test_who_goes_is_not_taken_for_one_who_has_sent_all(self):
+        for n in range(100):
+            messages = queue.Queue()
+            call = self.stub.CopyIn.future(iter(messages.get, None), timeout=60)
+            messages.put(database_pb2.CopyInRequest(table="t", rows=[row(n, "v")]))
+            time.sleep(random.uniform(0, 0.02))
+            call.cancel()
+            messages.put(None)
+        self.assertTrue(program.eventually(lambda: self.psql(
+            "select count(*) from pg_stat_activity where query ~ '^copy t ' and state = 'active'") == "0"))
+        self.assertEqual(self.psql("select count(*) from t"), "0")
+
     def test_who_goes_midway_has_done_nothing(self):
         messages = queue.Queue()
         call = self.stub.CopyIn.future(iter(messages.get, None), timeout=60)
@@ -228,6 +243,41 @@ class Copies(Database):
         before = quotes.CountQuotes(count).count
         self.copy_in({"table": "quotes", "columns": ["quote"], "rows": [row("Copied.")] * 3})
         self.assertEqual(quotes.CountQuotes(count).count, before + 3)
+
+
+class Limits(Database):
+    """A timeout is of the whole call, whatever the client does."""
+
+    def busy(self):
+        """How many sessions of others are in a transaction or a statement."""
+        return int(self.psql("select count(*) from pg_stat_activity where pid <> pg_backend_pid()"
+                             " and state ~ 'active|in transaction' and query ~ 'spoken|fetch|copy'"))
+
+    def test_what_a_client_does_not_send_is_not_waited_for(self):
+        self.psql("create table spoken (word text)")
+        for method, first in (
+                (self.stub.CopyIn, database_pb2.CopyInRequest(
+                    table="spoken", rows=[row("one")], timeout=duration_pb2.Duration(nanos=300_000_000))),
+                (self.stub.ExecuteMany, database_pb2.ExecuteManyRequest(
+                    sql="insert into spoken values ($1)", rows=[row("two")], options=database_pb2.RunOptions(
+                        timeout=duration_pb2.Duration(nanos=300_000_000))))):
+            messages = queue.Queue()
+            messages.put(first)
+            code, reason, _ = self.failure(method, iter(messages.get, None), timeout=60)
+            messages.put(None)
+            self.assertEqual((code, reason), (Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"))
+            self.assertTrue(program.eventually(lambda: self.busy() == 0))
+        self.assertEqual(self.psql("select count(*) from spoken"), "0")
+
+    def test_what_a_client_does_not_read_is_not_kept_for_it(self):
+        pages = self.stub.StreamFetch(database_pb2.StreamFetchRequest(
+            query=query("select repeat('spoken', 200) from generate_series(1, 1000000)"),
+            timeout=duration_pb2.Duration(seconds=1)), timeout=60)
+        next(pages)
+        self.assertTrue(program.eventually(lambda: self.busy() == 0, 20))
+        with self.assertRaises(grpc.RpcError) as context:
+            list(pages)
+        self.assertIn(context.exception.code(), (Code.DEADLINE_EXCEEDED, Code.CANCELLED))
 
 
 if __name__ == "__main__":

@@ -86,6 +86,16 @@ class Transactions(Database):
                          (Code.FAILED_PRECONDITION, "TRANSACTION_FAILED"))
         self.assertEqual(self.psql("select count(*) from t"), "0")
 
+    def test_a_timeout_holds_while_the_client_does_nothing(self):
+        transaction = Conversation(self.stub, timeout=duration_pb2.Duration(nanos=300_000_000))
+        transaction.execute("insert into t values (1)")
+        code, reason, _ = self.failure(next, transaction.answers)
+        self.assertEqual((code, reason), (Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"))
+        self.assertTrue(program.eventually(lambda: self.psql(
+            "select count(*) from pg_stat_activity where state ~ 'idle in'") == "0"))
+        self.assertEqual(self.psql("select count(*) from t"), "0")
+        transaction.steps.put(None)
+
     def test_who_goes_wants_no_commit(self):
         for leave in (lambda transaction: transaction.steps.put(None),
                       lambda transaction: transaction.answers.cancel()):
