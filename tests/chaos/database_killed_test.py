@@ -84,6 +84,21 @@ class Chaos(unittest.TestCase):
         self.assertGreaterEqual(self.broken() - broken, ROUNDS)
         self.assertEqual(self.server.end(), 0)
 
+    def test_it_stays_ready_and_gives_what_it_has(self):
+        stub = quotes_pb2_grpc.QuotesServiceStub(self.channel)
+        stale = [("x-freshness", "stale=60")]
+        count = lambda: stub.CountQuotes(quotes_pb2.CountQuotesRequest(), metadata=stale, timeout=30)
+        self.assertEqual(count().count, 0)
+        self.cluster.kill()
+        self.assertTrue(program.eventually(lambda: self.broken()))
+        self.assertEqual(program.get(self.server, "/readyz"), (200, "ok\n"))
+        self.assertEqual(self.channel.unary_unary("/grpc.health.v1.Health/Check")(b""), b"\x08\x01")
+        self.assertEqual(count().count, 0)
+        with self.assertRaises(grpc.RpcError) as context:
+            stub.ListQuotes(quotes_pb2.ListQuotesRequest(), timeout=30)
+        self.assertEqual(context.exception.code(), grpc.StatusCode.UNAVAILABLE)
+        self.cluster.start()
+
     def test_killed(self):
         def interrupt():
             self.cluster.kill()
