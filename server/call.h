@@ -91,11 +91,14 @@ class Call {
                    [](Call* call) { call->stream_.Read(&call->message_, call->io_.ToQueue()); }};
   }
   /// `co_await call.Greet()` sends the metadata that come before all responses, and is false when
-  /// the client is gone. Before any other is sent.
+  /// the client is gone. Once, and before any response.
   auto Greet() {
-    return Awaited{this, false,
-                   [](Call* call) { call->stream_.SendInitialMetadata(call->io_.ToQueue()); }};
+    return Awaited{this, false, [](Call* call) {
+                     call->greeted_ = true;
+                     call->stream_.SendInitialMetadata(call->io_.ToQueue());
+                   }};
   }
+  bool greeted() const { return greeted_; }
   /// `co_await call.Write()` sends response() and is true when the next may be written: it waits
   /// while the client reads slower than we write. False when the client is gone.
   auto Write() {
@@ -207,6 +210,7 @@ class Call {
   grpc::ByteBuffer extra_message_;
   grpc::ByteBuffer response_;
   int received_ = 0;
+  bool greeted_ = false;
   size_t received_bytes_ = 0;
   size_t sent_bytes_ = 0;
   const char* from_ = "";

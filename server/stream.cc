@@ -9,7 +9,7 @@ namespace twi::server {
 Task<absl::StatusOr<bool>> Stream::Read(google::protobuf::Message* message) {
   const bool read = co_await call_->Read();
   if (!read && call_->late()) co_return sql::TooLate();
-  if (!read && call_->method()->answers_once()) {
+  if (!read && call_->method()->answers_once() && !call_->greeted()) {
     // The messages of a client that is gone end like those of one that has sent them all, and that
     // it is gone may be told later. But nothing can be sent to it any more.
     const bool there = co_await call_->Greet();

@@ -70,7 +70,7 @@ class FairnessTest : public ::testing::Test {
   struct Callers {
     std::string name;
     double rate;
-    std::string address = "";  ///< Of the server that they call; "": ours.
+    std::string address = {};  ///< Of the server that they call; "": ours.
   };
 
   /// Callers of some principals at once; what each was told.
