@@ -261,7 +261,12 @@ TEST_F(CopyEndsTest, OneThatIsDroppedIsUndoneAndItsSessionClosed) {
                                "to stdout"));
   ASSERT_TRUE(Begun(out).ok());
   borrower_->Return();
-  EXPECT_FALSE(Next(out).ok());
+  // What has come before is there to be taken.
+  absl::StatusOr<std::string> chunk;
+  do {
+    chunk = Next(out);
+  } while (chunk.ok() && !chunk->empty());
+  EXPECT_FALSE(chunk.ok());
   EXPECT_EQ(pool_->numbers().lost, 0);
 }
 
