@@ -83,9 +83,11 @@ std::optional<CopyOutcome> Copying::outcome() const {
 
 bool Copying::Drop() {
   std::lock_guard lock(mutex_);
+  const bool runs = begun_ && !over_;
   cancelled_ = nullptr;
-  unwanted_ = true;
-  return begun_ && !over_;
+  // What runs ends with its session: a cancel might be quicker, and leave that open.
+  if (!runs) unwanted_ = true;
+  return runs;
 }
 
 absl::Status Copying::Awaited() const {
