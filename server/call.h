@@ -153,7 +153,12 @@ class Call {
     Call* call;
     bool reading;
     void (*begin)(Call*);
-    bool await_ready() const { return false; }
+    // Once late, nothing is begun beside a read that was given up and is still to end.
+    bool await_ready() const {
+      if (!call->late_) return false;
+      call->io_ok_ = false;
+      return true;
+    }
     bool await_suspend(std::coroutine_handle<> waiter) {
       call->waiter_ = waiter;
       call->io_ok_ = false;
