@@ -337,7 +337,8 @@ TEST_F(BrokenCopyTest, BeforeItsEndWasSentNothingWasDone) {
   ASSERT_TRUE(Begun(out).ok());
   // Not by the proxy, which waits until somebody reads.
   database_.Run(
-      "select pg_terminate_backend(pid) from pg_stat_activity where query like 'copy (sel%'");
+      "select pg_terminate_backend(pid) from pg_stat_activity where query like 'copy (sel%' and "
+      "datname = current_database()");
   absl::StatusOr<std::string> chunk = Next(out);
   while (chunk.ok() && !chunk->empty()) chunk = Next(out);
   EXPECT_EQ(Reason(chunk.status()), "DATABASE_UNAVAILABLE");
@@ -376,8 +377,8 @@ TEST_F(BrokenCopyTest, InsideATransactionNothingWasDone) {
   UnderWay end([&](Copy::Done done) { return in.End(std::move(done)); });
   EXPECT_TRUE(Eventually([this] {
     return database_.Value(
-               "select count(*) from pg_stat_activity where state = 'idle in "
-               "transaction' and query like 'copy quotes%'") == "1";
+               "select count(*) from pg_stat_activity where state = 'idle in transaction' and "
+               "query like 'copy quotes%' and datname = current_database()") == "1";
   }));
   proxy_.Cut();
   end.Wait();
