@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "server/file.h"
 #include "server/log.h"
 #include "sql/text.h"
 
@@ -12,23 +11,20 @@ namespace twi::server {
 absl::StatusOr<std::unique_ptr<AccessFile>> AccessFile::Open(
     std::string path, std::vector<const google::protobuf::ServiceDescriptor*> services) {
   std::unique_ptr<AccessFile> file(new AccessFile(std::move(path), std::move(services)));
-  file->text_ = ReadFile(file->path_);
-  if (absl::Status status = file->Load(file->text_); !status.ok()) return status;
+  if (absl::Status status = file->Load(); !status.ok()) return status;
   return file;
 }
 
-absl::Status AccessFile::Load(const std::optional<std::string>& text) {
-  if (!text) return absl::InvalidArgumentError(absl::StrCat(path_, " cannot be read"));
-  absl::Status status = access_.Load(*text);
+absl::Status AccessFile::Load() {
+  if (!file_.text()) return absl::InvalidArgumentError(file_.path() + " cannot be read");
+  absl::Status status = access_.Load(*file_.text());
   if (status.ok()) return status;
-  return absl::InvalidArgumentError(absl::StrCat(path_, ": ", status.message()));
+  return absl::InvalidArgumentError(absl::StrCat(file_.path(), ": ", status.message()));
 }
 
 void AccessFile::Look() {
-  std::optional<std::string> text = ReadFile(path_);
-  if (text == text_) return;
-  text_ = std::move(text);
-  const absl::Status status = Load(text_);
+  if (!file_.Look()) return;
+  const absl::Status status = Load();
   if (status.ok()) {
     Log(LogLevel::kInfo, "the access file was read again");
   } else {

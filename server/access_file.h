@@ -1,13 +1,13 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "google/protobuf/descriptor.h"
 #include "server/access.h"
+#include "server/file.h"
 
 namespace twi::server {
 
@@ -26,14 +26,12 @@ class AccessFile {
 
  private:
   AccessFile(std::string path, std::vector<const google::protobuf::ServiceDescriptor*> services)
-      : path_(std::move(path)), access_(std::move(services)) {}
+      : file_(std::move(path)), access_(std::move(services)) {}
 
-  absl::Status Load(const std::optional<std::string>& text);
+  absl::Status Load();
 
-  const std::string path_;
+  WatchedFile file_;
   Access access_;
-  /// What it said when it was looked at last.
-  std::optional<std::string> text_;
 };
 
 }  // namespace twi::server

@@ -36,7 +36,8 @@ const std::vector<Group> kGroups = {
      {"threads", "default_deadline", "max_message_bytes", "max_connection_age", "drain_notice",
       "shutdown_grace"}},
     {"Cache", {"cache_entries", "cache_bytes"}},
-    {"Log", {"log_format", "log_level", "slow_query", "access_log", "otlp_endpoint"}},
+    {"Log",
+     {"log_format", "log_level", "log_level_file", "slow_query", "access_log", "otlp_endpoint"}},
 };
 
 constexpr absl::string_view kNoPassword =

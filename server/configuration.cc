@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <thread>
 #include <utility>
 
@@ -19,46 +20,34 @@
 namespace twi::server {
 namespace {
 
-constexpr std::pair<absl::string_view, LogFormat> kFormats[] = {
-    {"auto", LogFormat::kAuto}, {"json", LogFormat::kJson}, {"text", LogFormat::kText}};
-constexpr std::pair<absl::string_view, LogLevel> kLevels[] = {{"debug", LogLevel::kDebug},
-                                                              {"info", LogLevel::kInfo},
-                                                              {"warning", LogLevel::kWarning},
-                                                              {"error", LogLevel::kError}};
-
+constexpr std::array<absl::string_view, 3> kFormatNames = {"auto", "json", "text"};
+/// Sets `value` to the one of that name: `names` are in the order of the values.
 template <typename Names, typename Value>
 bool ParseName(const Names& names, absl::string_view text, Value* value, std::string* error) {
-  for (const auto& [name, named] : names) {
-    if (name == text) {
-      *value = named;
-      return true;
-    }
+  const auto found = std::ranges::find(names, text);
+  if (found == std::end(names)) {
+    *error = absl::StrCat("one of ", absl::StrJoin(names, ", "));
+    return false;
   }
-  *error = absl::StrCat("one of ", absl::StrJoin(names, ", ", [](std::string* out, const auto& n) {
-                          absl::StrAppend(out, n.first);
-                        }));
-  return false;
-}
-
-template <typename Names, typename Value>
-std::string NameOf(const Names& names, Value value) {
-  for (const auto& [name, named] : names) {
-    if (named == value) return std::string(name);
-  }
-  return "";
+  *value = static_cast<Value>(found - std::begin(names));
+  return true;
 }
 
 }  // namespace
 
 // What absl needs of a flag's type.
 bool AbslParseFlag(absl::string_view text, LogFormat* format, std::string* error) {
-  return ParseName(kFormats, text, format, error);
+  return ParseName(kFormatNames, text, format, error);
 }
-std::string AbslUnparseFlag(LogFormat format) { return NameOf(kFormats, format); }
+std::string AbslUnparseFlag(LogFormat format) {
+  return std::string(kFormatNames[static_cast<size_t>(format)]);
+}
 bool AbslParseFlag(absl::string_view text, LogLevel* level, std::string* error) {
-  return ParseName(kLevels, text, level, error);
+  return ParseName(kLevelNames, text, level, error);
 }
-std::string AbslUnparseFlag(LogLevel level) { return NameOf(kLevels, level); }
+std::string AbslUnparseFlag(LogLevel level) {
+  return std::string(kLevelNames[static_cast<size_t>(level)]);
+}
 
 }  // namespace twi::server
 
@@ -112,6 +101,8 @@ ABSL_FLAG(twi::server::LogFormat, log_format, twi::server::LogFormat::kAuto,
           "auto, json or text; auto: text on a terminal");
 ABSL_FLAG(twi::server::LogLevel, log_level, twi::server::LogLevel::kInfo,
           "debug, info, warning or error");
+ABSL_FLAG(std::string, log_level_file, "",
+          "a file with the level instead, read again when it changes and on SIGHUP");
 ABSL_FLAG(absl::Duration, slow_query, absl::Milliseconds(500),
           "log statements that take so long; 0: all");
 
@@ -256,6 +247,7 @@ absl::StatusOr<Configuration> MakeConfiguration(const Environment& environment) 
       .cache_bytes = absl::GetFlag(FLAGS_cache_bytes),
       .log_format = absl::GetFlag(FLAGS_log_format),
       .log_level = absl::GetFlag(FLAGS_log_level),
+      .log_level_file = absl::GetFlag(FLAGS_log_level_file),
       .access_log = absl::GetFlag(FLAGS_access_log),
       .otlp_endpoint = absl::GetFlag(FLAGS_otlp_endpoint),
   };

@@ -41,6 +41,7 @@ struct Configuration {
   int64_t cache_bytes = 0;
   LogFormat log_format = LogFormat::kAuto;
   LogLevel log_level = LogLevel::kInfo;
+  std::string log_level_file;  ///< Nothing: the level stays.
   bool access_log = false;
   std::string otlp_endpoint;  ///< Nothing: spans go nowhere.
 };

@@ -2,7 +2,7 @@
 
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 
 #include "absl/strings/ascii.h"
@@ -12,8 +12,6 @@
 
 namespace twi::server {
 namespace {
-
-constexpr std::array<absl::string_view, 4> kLevels = {"debug", "info", "warning", "error"};
 
 using Value = decltype(LogField::value);
 
@@ -39,7 +37,7 @@ std::string Text(const Value& value) {
 std::string Line(bool json, absl::Time now, LogLevel level, std::string_view message,
                  absl::Span<const LogField> fields) {
   const std::string ts = absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", now, absl::UTCTimeZone());
-  const absl::string_view name = kLevels[static_cast<size_t>(level)];
+  const absl::string_view name = kLevelNames[static_cast<size_t>(level)];
   if (!json) {
     std::string line = absl::StrCat(ts, " ", absl::AsciiStrToUpper(name), " ", ToAbsl(message));
     for (const LogField& field : fields) {
@@ -56,6 +54,12 @@ std::string Line(bool json, absl::Time now, LogLevel level, std::string_view mes
 }
 
 }  // namespace
+
+std::optional<LogLevel> LevelOf(absl::string_view name) {
+  const auto found = std::ranges::find(kLevelNames, name);
+  if (found == kLevelNames.end()) return std::nullopt;
+  return static_cast<LogLevel>(found - kLevelNames.begin());
+}
 
 Logger::Logger(int fd, std::function<absl::Time()> now) : fd_(fd), now_(std::move(now)) {
   set_format(LogFormat::kAuto);

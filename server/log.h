@@ -1,11 +1,13 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <concepts>
 #include <cstdint>
 #include <functional>
 #include <limits>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -13,6 +15,7 @@
 #include <variant>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
@@ -20,6 +23,13 @@
 namespace twi::server {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
+
+/// What people call them, in their order.
+inline constexpr std::array<absl::string_view, 4> kLevelNames = {"debug", "info", "warning",
+                                                                 "error"};
+
+/// The level of that name; nothing when there is none.
+std::optional<LogLevel> LevelOf(absl::string_view name);
 
 enum class LogFormat {
   kAuto,  ///< Text when the output is a terminal, JSON else.

@@ -13,6 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "server/exit_code.h"
 #include "sql/migrate.h"
+#include "sql/prepare_sources.h"
 
 namespace twi::server {
 namespace {
@@ -21,7 +22,8 @@ namespace fs = std::filesystem;
 using sql::Migrations;
 
 constexpr char kUsage[] = R"(usage: twi-data migrate COMMAND
-  up         apply what the database lacks; a database of the bot is adopted
+  up         apply what the database lacks, and make what the cache follows its
+             changes by; a database of the bot is adopted
   down N     undo the last N migrations
   to N       go up or down to migration N
   current    the number of the last migration applied
@@ -184,6 +186,12 @@ int MigrateCommand(const OpenDsn& open, std::vector<std::string> arguments, std:
   }
   if (!status.ok()) return Fail(status, err);
   if (steps == 0) out << "nothing to do\n";
+  // Of an owner who is not the one that serves, nobody else could make them.
+  if (command != "down") {
+    sql::PrepareSources(*dsn, [&out](std::string_view event, std::string_view detail) {
+      out << "note: " << event << ": " << detail << "\n";
+    });
+  }
   if (adopted) return Rejected(*migrations, out, err);
   return EX_OK;
 }

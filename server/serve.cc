@@ -16,7 +16,6 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "proto/descriptor_names.h"
 #include "repositories/catalog.h"
 #include "server/access_file.h"
@@ -25,6 +24,7 @@
 #include "server/database.h"
 #include "server/http.h"
 #include "server/log.h"
+#include "server/log_level_file.h"
 #include "server/metrics.h"
 #include "server/metrics_readings.h"
 #include "server/pipeline.h"
@@ -37,10 +37,8 @@
 #include "server/status_page.h"
 #include "server/version.h"
 #include "sql/migrate.h"
-#include "sql/outbox_triggers.h"
 #include "sql/pool.h"
-#include "sql/publication.h"
-#include "sql/replication.h"
+#include "sql/prepare_sources.h"
 #include "sql/text.h"
 
 namespace twi::server {
@@ -184,19 +182,6 @@ void LogSource(sql::ChangesFrom from, std::string_view why) {
   }
 }
 
-/// Makes what changes are followed by: the publication and, where no slot is to be had, the outbox.
-void PrepareSources(const std::string& dsn) {
-  absl::Status status = sql::PreparePublication(dsn);
-  if (!status.ok()) LogEvent("there is no publication of changes", ToStd(status.message()));
-  if (!absl::IsFailedPrecondition(sql::Replication::Check(dsn))) return;
-  const auto left = sql::PrepareOutbox(dsn);
-  if (!left.ok()) return LogEvent("there is no outbox of changes", ToStd(left.status().message()));
-  if (!left->empty()) {
-    LogEvent("tables are in use and get no triggers: nothing of them is cached until another start",
-             absl::StrJoin(*left, ", "));
-  }
-}
-
 /// Makes the libraries log as we do. gRPC and protobuf report what clients do wrong, which the
 /// call's own record tells better: they speak at debug level.
 void TakeOverLogs() {
@@ -221,6 +206,12 @@ int Serve(const Configuration& configuration) {
   ProcessLog().set_format(configuration.log_format);
   ProcessLog().set_level(configuration.log_level);
   TakeOverLogs();
+  std::unique_ptr<LogLevelFile> level;
+  if (!configuration.log_level_file.empty()) {
+    auto opened = LogLevelFile::Open(configuration.log_level_file);
+    if (!opened.ok()) return Fail(EX_CONFIG, opened.status());
+    level = *std::move(opened);
+  }
   const auto http_address = ParseAddress(configuration.http_listen);
   if (!http_address.ok()) return Fail(EX_USAGE, http_address.status());
 
@@ -283,7 +274,7 @@ int Serve(const Configuration& configuration) {
 
   std::unique_ptr<Caching> caching;
   if (configuration.cache_entries > 0) {
-    if (database->embedded || configuration.migrate) PrepareSources(database->dsn);
+    if (database->embedded || configuration.migrate) sql::PrepareSources(database->dsn, LogEvent);
     caching = std::make_unique<Caching>(
         Caching::Options{.dsn = database->dsn,
                          .cache = {.entries = static_cast<size_t>(configuration.cache_entries),
@@ -346,6 +337,7 @@ int Serve(const Configuration& configuration) {
   int code = EX_OK;
   while (!signals.Wait(absl::Seconds(1))) {
     if (access != nullptr) access->Look();
+    if (level != nullptr) level->Look();
     if (database->embedded && !database->embedded->Running()) {
       code = Fail(EX_UNAVAILABLE, absl::UnavailableError("the embedded database ended"));
       break;

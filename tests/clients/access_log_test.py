@@ -1,6 +1,10 @@
-"""The log of calls, where it is asked for."""
+"""The log of calls, where it is asked for, and the level of the log."""
 
 import json
+import os
+import signal
+import tempfile
+import time
 import unittest
 
 import grpc
@@ -81,6 +85,62 @@ class AccessLog(unittest.TestCase):
         result = program.run("serve", "--access_log", "--log_level=warning")
         self.assertEqual(result.returncode, 64)
         self.assertIn("--access_log", result.stderr)
+
+
+class LevelFile(unittest.TestCase):
+
+    def setUp(self):
+        self.path = os.path.join(self.enterContext(tempfile.TemporaryDirectory()), "level")
+
+    def write(self, text):
+        with open(self.path, "w") as file:
+            file.write(text)
+
+    def test_the_level_changes_with_the_file(self):
+        self.write("error\n")
+        with program.Server("--log_format=json", f"--log_level_file={self.path}") as server, \
+                grpc.insecure_channel(server.grpc) as channel:
+            quotes = quotes_pb2_grpc.QuotesServiceStub(channel)
+
+            def told():
+                """Whether the mistake of a caller has a line, as at the level of debug."""
+                with self.assertRaises(grpc.RpcError):
+                    quotes.GetQuote(quotes_pb2.GetQuoteRequest(serial_id=987654))
+                return bool(lines(server, "/GetQuote"))
+            self.assertNotIn('"level":"info"', server.log())
+            self.write("debug")
+            server.process.send_signal(signal.SIGHUP)
+            self.assertTrue(program.eventually(told))
+            # What is wrong is told, and changes nothing.
+            for text in "loud", "":
+                seen = len(server.log())
+                self.write(text)
+                server.process.send_signal(signal.SIGHUP)
+                self.assertTrue(program.eventually(
+                    lambda: "does not hold one of debug, info" in server.log()[seen:]))
+                seen = len(server.log())
+                with self.assertRaises(grpc.RpcError):
+                    quotes.GetQuote(quotes_pb2.GetQuoteRequest(serial_id=987654))
+                self.assertTrue(program.eventually(lambda: "GetQuote" in server.log()[seen:]))
+            # It is seen without a signal, too.
+            self.write("warning")
+            self.assertTrue(program.eventually(lambda: self.is_silent(server, quotes)))
+
+    def is_silent(self, server, quotes):
+        seen = len(server.log())
+        with self.assertRaises(grpc.RpcError):
+            quotes.GetQuote(quotes_pb2.GetQuoteRequest(serial_id=987654))
+        time.sleep(0.3)  # It would come after the answer.
+        return "GetQuote" not in server.log()[seen:]
+
+    def test_a_wrong_file_is_refused(self):
+        for text, told in ((None, "cannot be read"), ("loud", "does not hold one of")):
+            with self.subTest(text=text):
+                if text is not None:
+                    self.write(text)
+                result = program.run("serve", f"--log_level_file={self.path}")
+                self.assertEqual(result.returncode, 78)
+                self.assertIn(told, result.stderr)
 
 
 if __name__ == "__main__":

@@ -123,6 +123,32 @@ TEST(MigrateCommandTest, AnAdoptionTellsWhatItDidAndWhichRowsItRejected) {
   EXPECT_EQ(Migrate(dsn, {"up"}).out, "nothing to do\n");
 }
 
+TEST(MigrateCommandTest, UpMakesWhatTheCacheFollowsChangesBy) {
+  testing::Database database;
+  const std::string published =
+      "select count(*) from pg_publication_tables where pubname = 'twi_data'";
+  ASSERT_EQ(Migrate(database.dsn(), {"to", "1"}).code, EX_OK);
+  EXPECT_EQ(database.Value(published), "1");
+  ASSERT_EQ(Migrate(database.dsn(), {"up"}).code, EX_OK);
+  EXPECT_NE(database.Value(published), "1");
+  database.Run("drop publication twi_data");
+  EXPECT_EQ(Migrate(database.dsn(), {"up"}).out, "nothing to do\n");
+  EXPECT_NE(database.Value(published), "0");
+}
+
+TEST(MigrateCommandTest, WhatTheRoleMayNotMakeIsNoted) {
+  testing::Database database;
+  ASSERT_EQ(Migrate(database.dsn(), {"up"}).code, EX_OK);
+  const std::string role = database.Value("select 'owner_of_' || current_database()");
+  database.Run("drop publication twi_data; create role " + role +
+               " login; grant pg_read_all_data to " + role);
+  const Outcome up = Migrate(database.dsn() + " user=" + role, {"up"});
+  EXPECT_EQ(up.code, EX_OK) << up.err;
+  EXPECT_THAT(up.out, HasSubstr("note: there is no publication of changes: "));
+  EXPECT_THAT(up.out, HasSubstr("note: there is no outbox of changes: "));
+  database.Run("drop owned by " + role + "; drop role " + role);
+}
+
 TEST(MigrateCommandTest, NoDatabaseIsUnavailable) {
   for (const char* command : {"up", "current", "history", "check"}) {
     const Outcome outcome = Migrate("host=/nonexistent dbname=x", {command});
