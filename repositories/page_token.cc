@@ -26,7 +26,7 @@ uint64_t Hash(std::string_view bytes) {
 }
 
 absl::Status Invalid(const char* description) {
-  return Violation{"page_token", description, "PAGE_TOKEN_INVALID"}.ToStatus();
+  return Wrong("page_token", description, "PAGE_TOKEN_INVALID");
 }
 
 /// Takes an integer off the front.

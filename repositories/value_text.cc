@@ -24,11 +24,6 @@ constexpr sql::Oid kOid = 26;
 constexpr sql::Oid kUnknown = 705;
 constexpr sql::Oid kTime = 1083;
 
-absl::Status Wrong(const std::string& field, std::string description,
-                   std::string_view reason = "FIELD_INVALID") {
-  return Violation{field, std::move(description), reason}.ToStatus();
-}
-
 std::string RealText(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "google/rpc/error_details.pb.h"
@@ -22,6 +23,12 @@ struct Violation {
   /// INVALID_ARGUMENT with a google.rpc.BadRequest of this violation.
   absl::Status ToStatus() const;
 };
+
+/// What is wrong with one field of a request, as a status; as in Violation.
+inline absl::Status Wrong(std::string field, std::string description,
+                          std::string_view reason = "FIELD_INVALID") {
+  return Violation{std::move(field), std::move(description), reason}.ToStatus();
+}
 
 /// All violations of one request. As many are kept as fit into the trailers of a call; of the
 /// others only the number.

@@ -40,10 +40,6 @@ google::protobuf::Timestamp ToProto(absl::Time time) {
   return TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(time));
 }
 
-absl::Status Wrong(std::string field, std::string description) {
-  return repositories::Violation{std::move(field), std::move(description)}.ToStatus();
-}
-
 data::v1::MigrationStatus Pending(const sql::Migration& migration) {
   data::v1::MigrationStatus status;
   status.set_number(migration.number);
@@ -219,8 +215,8 @@ Task<absl::Status> AdminService::Validate(const data::v1::ValidateConnectionsReq
     const auto& asked = request.patience();
     if (asked.seconds() < 0 || asked.seconds() > kMostPatience || asked.nanos() < 0 ||
         (asked.seconds() == 0 && asked.nanos() == 0)) {
-      co_return Wrong("patience",
-                      absl::StrCat("must be more than 0 and at most ", kMostPatience, " s"));
+      co_return repositories::Wrong(
+          "patience", absl::StrCat("must be more than 0 and at most ", kMostPatience, " s"));
     }
     patience = std::chrono::nanoseconds(TimeUtil::DurationToNanoseconds(asked));
   }

@@ -135,7 +135,7 @@ Task<absl::Status> AdminService::Optimize(Stream stream) {
   if (!status.ok()) co_return status;
   if (request.set() != data::v1::OPTIMIZATION_SET_BASE &&
       request.set() != data::v1::OPTIMIZATION_SET_ADDITIONAL) {
-    co_return repositories::Violation{"set", "must be one of the sets"}.ToStatus();
+    co_return repositories::Wrong("set", "must be one of the sets");
   }
   const char* set = request.set() == data::v1::OPTIMIZATION_SET_BASE ? "base" : "additional";
   Task<absl::Status> optimizing = Keep<ApplyOptimizationsResponse>(

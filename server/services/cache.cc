@@ -28,10 +28,6 @@ using sql::BootClock;
 
 namespace {
 
-absl::Status Wrong(std::string field, std::string description) {
-  return repositories::Violation{std::move(field), std::move(description)}.ToStatus();
-}
-
 google::protobuf::Duration Since(BootClock::time_point then) {
   return TimeUtil::NanosecondsToDuration((BootClock::now() - then).count());
 }
@@ -86,12 +82,13 @@ absl::Status CacheService::Invalidate(const InvalidateCacheRequest& request,
   std::function<bool(const Caching::Entry&)> matches;
   switch (request.what_case()) {
     case InvalidateCacheRequest::kAll:
-      if (!request.all()) return Wrong("all", "must be true");
+      if (!request.all()) return repositories::Wrong("all", "must be true");
       matches = [](const Caching::Entry&) { return true; };
       break;
     case InvalidateCacheRequest::kOperation: {
       const auto found = operations_.find(request.operation());
-      if (found == operations_.end()) return Wrong("operation", "must be an operation");
+      if (found == operations_.end())
+        return repositories::Wrong("operation", "must be an operation");
       matches = [statement = &found->second->statement()](const Caching::Entry& entry) {
         return entry.statement == statement;
       };
@@ -111,7 +108,7 @@ absl::Status CacheService::Invalidate(const InvalidateCacheRequest& request,
       break;
     }
     case InvalidateCacheRequest::WHAT_NOT_SET:
-      return Wrong("what", "must be set: all, operation, table or key");
+      return repositories::Wrong("what", "must be set: all, operation, table or key");
   }
   if (caching_ == nullptr) return absl::OkStatus();
   response->set_invalidated_count(static_cast<int64_t>(caching_->cache().Forget(matches)));
@@ -126,8 +123,8 @@ absl::StatusOr<std::vector<cache::Tag>> CacheService::TagsOf(
   if (caching_ != nullptr) tables = caching_->Tables();
   std::erase_if(tables, [&](const auto& dependency) { return dependency.name != table; });
   if (tables.empty()) {
-    return Wrong(request.has_key() ? "key.table" : "table",
-                 "must be a table that kept answers depend on");
+    return repositories::Wrong(request.has_key() ? "key.table" : "table",
+                               "must be a table that kept answers depend on");
   }
   const sql::Oid oid = tables.front().table;
   if (!request.has_key()) return std::vector{cache::TableTag(oid), cache::RestTag(oid)};
@@ -135,7 +132,8 @@ absl::StatusOr<std::vector<cache::Tag>> CacheService::TagsOf(
     return std::ranges::find(dependency.keys, key.column(), &sql::TableDependency::Key::column) !=
            dependency.keys.end();
   });
-  if (!known) return Wrong("key.column", "must be a column that kept answers depend on");
+  if (!known)
+    return repositories::Wrong("key.column", "must be a column that kept answers depend on");
   return std::vector{cache::TableTag(oid),
                      cache::KeyTag(sql::HashKey(oid, key.column(), key.value()))};
 }
@@ -149,11 +147,11 @@ absl::Status CacheService::Explain(const Call& call, const ExplainCacheRequest& 
   } else if (raw_ != nullptr) {
     type = DatabaseService::ReadOf(request.operation());
   }
-  if (type == nullptr) return Wrong("operation", "must be an operation");
+  if (type == nullptr) return repositories::Wrong("operation", "must be an operation");
   const std::unique_ptr<Message> asked(
       google::protobuf::MessageFactory::generated_factory()->GetPrototype(type)->New());
   if (!request.request().UnpackTo(asked.get())) {
-    return Wrong("request", absl::StrCat("must be a ", type->full_name()));
+    return repositories::Wrong("request", absl::StrCat("must be a ", type->full_name()));
   }
   absl::Status status = Validator::Make(type).Check(asked.get());
   if (!status.ok()) return status;

@@ -50,8 +50,7 @@ std::string CopyOutText(const data::v1::CopyOutRequest& request) {
 absl::Status AppendRows(const google::protobuf::RepeatedPtrField<data::v1::Row>& rows,
                         CopyFormat format, int64_t* count, std::string* out) {
   if (!rows.empty() && std::string_view(NameOf(format)) != "text") {
-    return repositories::Violation{"rows", "must be empty where data have another form than text"}
-        .ToStatus();
+    return repositories::Wrong("rows", "must be empty where data have another form than text");
   }
   for (int i = 0; i < rows.size(); ++i) {
     absl::Status status = repositories::AppendCopyRow(rows[i], absl::StrCat("rows[", i, "]"), out);

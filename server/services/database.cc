@@ -37,10 +37,6 @@ constexpr int kAttempts = 3;
 constexpr std::chrono::milliseconds kRetryDelay{500};
 constexpr std::chrono::milliseconds kLongestPause{10'000};
 
-absl::Status Wrong(std::string field, std::string description) {
-  return repositories::Violation{std::move(field), std::move(description)}.ToStatus();
-}
-
 absl::Status Invalid(std::string_view why) {
   return sql::Error(absl::StatusCode::kInvalidArgument, "SQL_INVALID", why);
 }
@@ -253,7 +249,8 @@ Task<absl::Status> DatabaseService::Execute(Call& call, const ExecuteRequest& re
     if (MayBeTooLarge(**text)) job.begin = &data::v1::Begin::default_instance();
   } else {
     if (query.parameters_size() > 0) {
-      co_return Wrong("query.parameters", "must be empty where there are several statements");
+      co_return repositories::Wrong("query.parameters",
+                                    "must be empty where there are several statements");
     }
     job.begin = &data::v1::Begin::default_instance();
     const auto parts = sql::SplitScript(query.sql());

@@ -26,7 +26,7 @@ Task<absl::Status> DatabaseService::CopyIn(Stream stream) {
   absl::Status status = co_await first;
   if (!status.ok()) co_return status;
   if (request.table().empty()) {
-    co_return repositories::Violation{"table", "must be set"}.ToStatus();
+    co_return repositories::Wrong("table", "must be set");
   }
   Call& call = stream.call();
   const data::v1::CopyFormat format = request.format();
@@ -61,7 +61,7 @@ Task<absl::Status> DatabaseService::CopyIn(Stream stream) {
     read = co_await next;
     status = read.status();
     if (status.ok() && *read && !request.table().empty()) {
-      status = repositories::Violation{"table", "must be in the first message only"}.ToStatus();
+      status = repositories::Wrong("table", "must be in the first message only");
     }
   }
   // A client that is gone ends its requests like one that has sent them all.

@@ -39,10 +39,8 @@ void Put(data::v1::Table* table, FetchRowResponse* response) {
 
 absl::Status Put(data::v1::Table* table, int column, FetchValResponse* response) {
   if (column >= table->columns_size()) {
-    return repositories::Violation{"column",
-                                   absl::StrCat("must be less than ", table->columns_size(),
-                                                ", the number of the answer's columns")}
-        .ToStatus();
+    return repositories::Wrong("column", absl::StrCat("must be less than ", table->columns_size(),
+                                                      ", the number of the answer's columns"));
   }
   response->set_type(table->columns(column).type());
   if (table->rows_size() > 0) {

@@ -33,10 +33,6 @@ constexpr int kFirstRows = 50;
 
 absl::Status Gone() { return absl::CancelledError("the client is gone"); }
 
-absl::Status Wrong(std::string field, std::string description) {
-  return repositories::Violation{std::move(field), std::move(description)}.ToStatus();
-}
-
 }  // namespace
 
 Task<absl::Status> DatabaseService::Converse(const google::protobuf::MethodDescriptor& method,
@@ -81,7 +77,7 @@ Task<absl::Status> DatabaseService::ExecuteMany(Stream stream) {
     read = co_await next;
     status = read.status();
     if (status.ok() && *read && !request.sql().empty()) {
-      status = Wrong("sql", "must be in the first message only");
+      status = repositories::Wrong("sql", "must be in the first message only");
     }
   }
   // A client that is gone ends its requests like one that has sent them all.

@@ -19,14 +19,6 @@ using data::v1::Query;
 using google::protobuf::Message;
 using sql::RawTexts;
 
-namespace {
-
-absl::Status Wrong(std::string field, std::string description) {
-  return repositories::Violation{std::move(field), std::move(description)}.ToStatus();
-}
-
-}  // namespace
-
 Task<absl::Status> DatabaseService::Transaction(Stream stream) {
   Conversation conversation(*this, stream);
   Task<absl::Status> running = conversation.Run();
@@ -53,7 +45,7 @@ Task<absl::Status> DatabaseService::Conversation::Run() {
   Task<absl::Status> first = stream_.ReadFirst(&request);
   absl::Status status = co_await first;
   if (!status.ok()) co_return status;
-  if (!request.has_begin()) co_return Wrong("begin", "must be the first step");
+  if (!request.has_begin()) co_return repositories::Wrong("begin", "must be the first step");
   // Not before: who never begins must not keep others out.
   std::atomic<int>& open = service_.transactions_;
   const absl::Cleanup ended = [&open] { open.fetch_sub(1); };
@@ -140,7 +132,7 @@ Task<absl::Status> DatabaseService::Conversation::Step(RawSession& session, cons
     case Request::kRelease:
       return Command(session, "release savepoint", request.release(), response);
     default:
-      return Refuse(Wrong("begin", "must be the first step only"));
+      return Refuse(repositories::Wrong("begin", "must be the first step only"));
   }
 }
 
@@ -195,7 +187,7 @@ Task<absl::Status> DatabaseService::Conversation::CallOperation(RawSession& sess
                                                                 Response* response) {
   const auto found = service_.operations_.find(step.operation());
   if (found == service_.operations_.end()) {
-    co_return Wrong("call.operation", "must be a unary operation");
+    co_return repositories::Wrong("call.operation", "must be a unary operation");
   }
   const auto& [operation, validator] = found->second;
   const auto* method = operation->method();
@@ -203,7 +195,8 @@ Task<absl::Status> DatabaseService::Conversation::CallOperation(RawSession& sess
                                              ->GetPrototype(method->input_type())
                                              ->New());
   if (!step.request().UnpackTo(request.get())) {
-    co_return Wrong("call.request", absl::StrCat("must be a ", method->input_type()->full_name()));
+    co_return repositories::Wrong("call.request",
+                                  absl::StrCat("must be a ", method->input_type()->full_name()));
   }
   absl::Status status = validator.Check(request.get());
   if (!status.ok()) co_return status;
@@ -225,7 +218,8 @@ Task<absl::Status> DatabaseService::Conversation::Command(RawSession& session, s
                                                           const std::string& name,
                                                           Response* response) {
   // The text ends at a zero byte, with the name still open.
-  if (name.find('\0') != name.npos) co_return Wrong("name", "must not contain U+0000");
+  if (name.find('\0') != name.npos)
+    co_return repositories::Wrong("name", "must not contain U+0000");
   const sql::Statement statement = {
       .name = "", .text = absl::StrCat(words, " ", Quoted(name)), .raw = true};
   sql::Execution execution;

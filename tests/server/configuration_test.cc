@@ -269,7 +269,7 @@ TEST(FlagsHelp, HasEveryFlag) {
     ++flags;
     EXPECT_THAT(help, HasSubstr(absl::StrCat("\n  --", name, flag->IsOfType<bool>() ? " " : "=")));
   }
-  EXPECT_EQ(flags, 28);
+  EXPECT_EQ(flags, 29);
   for (const absl::string_view line : absl::StrSplit(help, '\n')) EXPECT_LE(line.size(), 100);
 }
 

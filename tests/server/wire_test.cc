@@ -298,10 +298,10 @@ std::map<std::string, std::string> CodesOfReasons() {
 
 TEST(Reasons, AreThoseOfTheContract) {
   // The ways in which errors are made: Error(StatusCode::kX, "REASON", …), which the rows of the
-  // table in sql/errors.cc look like, and violations.
+  // table in sql/errors.cc look like, and Wrong(field, description, "REASON").
   const RE2 use(
       "(?:StatusCode::k(\\w+)|\\bnone_),\\s*\"([A-Z_]+)\"|reason = \"([A-Z_]+)\""
-      "|Violation\\{[^}]*\"([A-Z_]+)\"\\}");
+      "|\\bWrong\\([^;]*\"([A-Z_]+)\"\\)");
   const std::map<std::string, std::string> codes = CodesOfReasons();
   std::set<std::string> used;
   for (const auto& [file, text] : Sources()) {
