@@ -132,9 +132,7 @@ absl::Status Pipeline::Enter(Call& call) {
 
   // A flood that is refused where it waits is refused here, before it is read.
   if (call.flow() != nullptr && call.method()->operation != nullptr && !call.method()->cached) {
-    const auto wait =
-        call.flow()->refused.Wait(&call.method()->operation->statement(), call.arrived());
-    if (wait) return sql::TooManyWait(*wait);
+    return call.flow()->refused.Find(&call.method()->operation->statement(), call.arrived());
   }
   return absl::OkStatus();
 }

@@ -97,8 +97,9 @@ grpc::Slice Bytes(grpc::ByteBuffer* buffer) {
   return slice;
 }
 
-grpc::Status ToGrpc(const absl::Status& status, const std::string& operation) {
-  if (status.ok()) return grpc::Status::OK;
+namespace {
+
+grpc::Status Make(const absl::Status& status, const std::string& operation) {
   google::rpc::Status details;
   details.set_code(static_cast<int>(status.code()));
   details.set_message(std::string(Shortened(ToStd(status.message()), kMessageTextLimit)));
@@ -127,6 +128,23 @@ grpc::Status ToGrpc(const absl::Status& status, const std::string& operation) {
   }
   return {static_cast<grpc::StatusCode>(status.code()), details.message(),
           details.SerializeAsString()};
+}
+
+}  // namespace
+
+grpc::Status ToGrpc(const absl::Status& status, const std::string& operation) {
+  if (status.ok()) return grpc::Status::OK;
+  // A flood is refused in the same words each time, which cost as much to make as all else of ours.
+  struct Made {
+    absl::Status status;
+    std::string operation;
+    grpc::Status made;
+  };
+  thread_local Made last;
+  if (last.status != status || last.operation != operation) {
+    last = {status, operation, Make(status, operation)};
+  }
+  return last.made;
 }
 
 }  // namespace twi::server

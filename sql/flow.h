@@ -3,7 +3,8 @@
 #include <atomic>
 #include <chrono>
 #include <mutex>
-#include <optional>
+
+#include "absl/status/status.h"
 
 namespace twi::sql {
 
@@ -23,24 +24,24 @@ struct Flow {
     using Clock = std::chrono::steady_clock;
     static constexpr std::chrono::milliseconds kStands{20};
 
-    void Set(const void* statement, Clock::duration wait) {
+    void Set(const void* statement, const absl::Status& status) {
       const std::lock_guard lock(mutex_);
       statement_ = statement;
-      wait_ = wait;
+      status_ = status;
       until_ = Clock::now() + kStands;
     }
-    /// How long it would have to wait, if the statement is that one and so little time has passed.
-    std::optional<Clock::duration> Wait(const void* statement, Clock::time_point now) const {
+    /// How it was refused, if the statement is that one and so little time has passed; otherwise
+    /// OK.
+    absl::Status Find(const void* statement, Clock::time_point now) const {
       const std::lock_guard lock(mutex_);
-      if (statement != statement_ || now > until_) return std::nullopt;
-      return wait_;
+      return statement != statement_ || now > until_ ? absl::OkStatus() : status_;
     }
 
    private:
     mutable std::mutex mutex_;
     // All guarded by mutex_.
     const void* statement_ = nullptr;
-    Clock::duration wait_{};
+    absl::Status status_;
     Clock::time_point until_;
   };
   mutable Refused refused{};

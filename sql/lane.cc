@@ -70,7 +70,7 @@ bool Lane::Submit(Execution* execution) {
   if (full) {
     execution->status = TooManyWait(pace_.Wait(before));
     if (execution->flow != nullptr && pace_.TooLong(before)) {
-      execution->flow->refused.Set(execution->statement, pace_.Wait(before));
+      execution->flow->refused.Set(execution->statement, execution->status);
     }
   }
   if (asleep) asio::post(loop_, [this] { Start(); });

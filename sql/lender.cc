@@ -74,7 +74,7 @@ void Lender::Enqueue(const Waiter& waiter) {
   if (refusal.ok() && (late || !queue_.HasRoom(flow, kQueueLimit))) {
     refusal = TooManyWait(pace_.Wait(before));
     if (flow != nullptr && waiter.execution != nullptr && pace_.TooLong(before)) {
-      flow->refused.Set(waiter.execution->statement, pace_.Wait(before));
+      flow->refused.Set(waiter.execution->statement, refusal);
     }
   }
   if (!refusal.ok()) return waiter.Answer(refusal);

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.pb.h"
 #include "server/access.h"
+#include "sql/errors.h"
 #include "tests/support/conversation.h"
 #include "tests/support/running_server.h"
 #include "twi/data/v1/quotes.pb.h"
@@ -85,7 +86,7 @@ TEST_F(RoomTest, WhatHadToWaitForTooLongIsRefusedForAMomentUnread) {
   // A busy machine may let the moment pass.
   grpc::StatusCode code = grpc::StatusCode::OK;
   for (int tries = 0; tries < 100 && code != grpc::StatusCode::RESOURCE_EXHAUSTED; ++tries) {
-    bot->flow().refused.Set(statement, std::chrono::seconds(2));
+    bot->flow().refused.Set(statement, sql::TooManyWait(std::chrono::seconds(2)));
     code = Get();
   }
   EXPECT_EQ(code, grpc::StatusCode::RESOURCE_EXHAUSTED);

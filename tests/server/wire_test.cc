@@ -106,6 +106,14 @@ TEST(ToGrpc, AnErrorWithoutAReasonIsInternal) {
   EXPECT_THAT(info.metadata(), IsEmpty());
 }
 
+TEST(ToGrpc, OneErrorOfTwoOperationsNamesEach) {
+  const absl::Status error = sql::Error(StatusCode::kNotFound, "ROW_NOT_FOUND", "there is none");
+  for (const char* operation : {"A/Get", "A/Get", "B/Get", "A/Get"}) {
+    EXPECT_THAT(InfoOf(DetailsOf(ToGrpc(error, operation))).metadata(),
+                UnorderedElementsAre(Pair("operation", operation)));
+  }
+}
+
 TEST(ToGrpc, EveryCodeIsGrpcsOwn) {
   for (int code = 1; code <= 16; ++code) {
     EXPECT_EQ(ToGrpc(absl::Status(static_cast<StatusCode>(code), "x"), "").error_code(), code);

@@ -130,12 +130,14 @@ TEST_F(FairnessTest, WhoWouldWaitTooLongBehindHisOwnIsRefused) {
   testing::Transaction gate = Close(1);
   auto holder = Hold(kPass, 1);
   const Clock::time_point before = Clock::now();
-  EXPECT_EQ(flows_[0].refused.Wait(&kEcho, before), std::nullopt);
+  EXPECT_TRUE(flows_[0].refused.Find(&kEcho, before).ok());
   Call(0, kEcho, 1000);
   const int64_t waiting = 1000 - Ended(0, "OVERLOADED");
-  EXPECT_GT(flows_[0].refused.Wait(&kEcho, before), std::chrono::seconds(1));
-  EXPECT_EQ(flows_[0].refused.Wait(&kPass, before), std::nullopt);
-  EXPECT_EQ(flows_[0].refused.Wait(&kEcho, before + std::chrono::minutes(5)), std::nullopt);
+  const absl::Status refused = flows_[0].refused.Find(&kEcho, before);
+  EXPECT_EQ(Reason(refused), "OVERLOADED");
+  EXPECT_GT(RetryDelay(refused), std::chrono::seconds(1));
+  EXPECT_TRUE(flows_[0].refused.Find(&kPass, before).ok());
+  EXPECT_TRUE(flows_[0].refused.Find(&kEcho, before + std::chrono::minutes(5)).ok());
   for (size_t other = 1; other < 4; ++other) Call(other, kEcho, 20);
   gate.End();
   Wait();
