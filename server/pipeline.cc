@@ -150,7 +150,8 @@ void Pipeline::Finish(Call& call, absl::Status status) {
   if (status.ok() && call.method()->answers_once()) call.metrics().Sent();
   RecordCall(call, status, recorders_);
   if (call.principal() != nullptr) call.principal()->Left();
-  call.Finish(ToGrpc(status, call.method() == nullptr ? "" : call.method()->name));
+  static const std::string kUnknown;
+  call.Finish(ToGrpc(status, call.method() == nullptr ? kUnknown : call.method()->name));
 }
 
 Task<absl::Status> Pipeline::Answer(Call& call) {
