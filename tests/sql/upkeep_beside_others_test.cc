@@ -122,6 +122,11 @@ TEST_F(UpkeepBesideOthersTest, TwoAtOnceDoEachStepOnce) {
   Writer writer(database_, "insert into people (id) values (1)");
   auto one = std::async(std::launch::async, [this] { return Load().Optimize("some"); });
   UntilOneWaits();
+  // It may have waited for the locks of the migration, whose process takes a moment to end.
+  {
+    std::lock_guard lock(mutex_);
+    waiting_ = 0;
+  }
   auto two = std::async(std::launch::async, [this] { return Load().Optimize("some"); });
   const auto waits = [this] {
     std::lock_guard lock(mutex_);
