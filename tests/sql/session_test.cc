@@ -206,6 +206,8 @@ TEST_F(SessionTest, ABreakBetweenTheStatementsOfATransactionMeansThatNothingWasD
   borrower.Run(kBegin);
   EXPECT_TRUE(borrower.Run("insert into t values (1)").status.ok());
   Kill(pid);
+  // What is sent before that is seen may have been done.
+  EXPECT_TRUE(Eventually([this] { return pool_->numbers().lost == 1; }));
   EXPECT_EQ(Reason(borrower.Run(kCommit).status), "DATABASE_UNAVAILABLE");
   EXPECT_EQ(Count(), "0");
 }
