@@ -115,7 +115,7 @@ absl::Status Outbox::Allowed() {
   if (!result.ok()) return result.status();
   for (int i = 0; i < PQnfields(result->get()); ++i) {
     if (PQgetisnull(result->get(), 0, i)) {
-      return absl::FailedPreconditionError("there is none: serve once with --migrate");
+      return absl::FailedPreconditionError("there is none: run `twi-data migrate up`");
     }
     if (*PQgetvalue(result->get(), 0, i) != 't') {
       return absl::FailedPreconditionError("the role may not use it");

@@ -39,7 +39,7 @@ select current_setting('wal_level') = 'logical',
 )sql";
 // In the order of its columns.
 constexpr const char* kLacks[] = {"wal_level is not `logical`", "the role lacks REPLICATION",
-                                  "there is no publication: serve once with --migrate",
+                                  "there is no publication: run `twi-data migrate up`",
                                   "all replication slots are in use"};
 
 std::string SlotName() {

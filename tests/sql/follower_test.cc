@@ -307,8 +307,8 @@ INSTANTIATE_TEST_SUITE_P(Ways, FollowerTest, testing::kWays, testing::NameOfWay)
 TEST(FollowerCheckTest, SaysWhatIsMissing) {
   testing::Database database;
   EXPECT_EQ(Replication::Check(database.dsn()).message(),
-            "there is no publication: serve once with --migrate");
-  EXPECT_EQ(Outbox::Check(database.dsn()).message(), "there is none: serve once with --migrate");
+            "there is no publication: run `twi-data migrate up`");
+  EXPECT_EQ(Outbox::Check(database.dsn()).message(), "there is none: run `twi-data migrate up`");
   testing::PrepareToFollow(database.dsn(), ChangesFrom::kOutbox);
   EXPECT_TRUE(Replication::Check(database.dsn()).ok());
   EXPECT_TRUE(Outbox::Check(database.dsn()).ok());
