@@ -83,8 +83,14 @@ TEST_F(LoanTest, WhoComesFirstIsServedFirstWhateverItWants) {
   testing::Transaction later_gate = Close(2);
   // Reads take both sessions, and more of them stand on both sides of the loan.
   auto before = Begin(kPass, std::vector<int64_t>(6, 1));
-  EXPECT_TRUE(Eventually([this] { return pool_->numbers().waiting == 4; }));
+  const auto waiting = [this](int count) {
+    const PoolNumbers numbers = pool_->numbers();
+    return numbers.busy == 2 && numbers.waiting == count;
+  };
+  EXPECT_TRUE(Eventually([&] { return waiting(4); }));
+  // What comes at the same time may stand before it: reads wait for the lane first.
   Borrower& borrower = Ask();
+  EXPECT_TRUE(Eventually([&] { return waiting(5); }));
   auto after = Begin(kPass, std::vector<int64_t>(40, 2));
   gate.End();
   EXPECT_TRUE(borrower.Wait().ok()) << "reads that came later went first";
