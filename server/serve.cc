@@ -15,16 +15,17 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "proto/descriptor_names.h"
 #include "repositories/catalog.h"
-#include "server/access_file.h"
+#include "server/access.h"
 #include "server/address.h"
 #include "server/command_line.h"
 #include "server/database.h"
 #include "server/http.h"
 #include "server/log.h"
-#include "server/log_level_file.h"
 #include "server/metrics.h"
 #include "server/metrics_readings.h"
 #include "server/pipeline.h"
@@ -36,6 +37,7 @@
 #include "server/services/reflection.h"
 #include "server/status_page.h"
 #include "server/version.h"
+#include "server/watched_file.h"
 #include "sql/migrate.h"
 #include "sql/pool.h"
 #include "sql/prepare_sources.h"
@@ -194,6 +196,16 @@ void TakeOverLogs() {
       });
 }
 
+absl::Status TakeLogLevel(const std::string& text) {
+  const std::optional<LogLevel> level = LevelOf(absl::StripAsciiWhitespace(text));
+  if (!level) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("it does not hold one of ", absl::StrJoin(kLevelNames, ", ")));
+  }
+  ProcessLog().set_level(*level);
+  return absl::OkStatus();
+}
+
 int Fail(int code, const absl::Status& status) {
   Log(LogLevel::kError, "cannot serve", {{"error", ToStd(status.message())}});
   return code;
@@ -206,11 +218,11 @@ int Serve(const Configuration& configuration) {
   ProcessLog().set_format(configuration.log_format);
   ProcessLog().set_level(configuration.log_level);
   TakeOverLogs();
-  std::unique_ptr<LogLevelFile> level;
+  std::vector<std::unique_ptr<WatchedFile>> files;
   if (!configuration.log_level_file.empty()) {
-    auto opened = LogLevelFile::Open(configuration.log_level_file);
-    if (!opened.ok()) return Fail(EX_CONFIG, opened.status());
-    level = *std::move(opened);
+    auto file = WatchedFile::Open(configuration.log_level_file, TakeLogLevel);
+    if (!file.ok()) return Fail(EX_CONFIG, file.status());
+    files.push_back(*std::move(file));
   }
   const auto http_address = ParseAddress(configuration.http_listen);
   if (!http_address.ok()) return Fail(EX_USAGE, http_address.status());
@@ -219,11 +231,14 @@ int Serve(const Configuration& configuration) {
   auto database = Database::Open(configuration);
   if (!database.ok()) return Fail(EX_UNAVAILABLE, database.status());
 
-  std::unique_ptr<AccessFile> access;
+  std::unique_ptr<Access> access;
   if (!configuration.access_file.empty()) {
-    auto opened = AccessFile::Open(configuration.access_file, AllServices());
-    if (!opened.ok()) return Fail(EX_CONFIG, opened.status());
-    access = *std::move(opened);
+    access = std::make_unique<Access>(AllServices());
+    auto file = WatchedFile::Open(configuration.access_file, [&access](const std::string& text) {
+      return access->Load(text);
+    });
+    if (!file.ok()) return Fail(EX_CONFIG, file.status());
+    files.push_back(*std::move(file));
     if (!configuration.tls.enabled()) {
       Log(LogLevel::kWarning, "tokens are sent in the clear: there is no --tls_certificate");
     }
@@ -315,9 +330,9 @@ int Serve(const Configuration& configuration) {
   options.failures = &failures;
   options.access_log = configuration.access_log;
   options.exporter = exporter.get();
-  Pipeline pipeline(
-      options, catalog.get(), &pool, caching.get(), access == nullptr ? nullptr : &access->access(),
-      {&health, reflection.get(), reflection_alpha.get(), &cache, &admin, &raw}, &metrics);
+  Pipeline pipeline(options, catalog.get(), &pool, caching.get(), access.get(),
+                    {&health, reflection.get(), reflection_alpha.get(), &cache, &admin, &raw},
+                    &metrics);
   for (const std::string& problem : pipeline.problems()) {
     Log(LogLevel::kError, "rule problem", {{"problem", problem}});
   }
@@ -336,8 +351,7 @@ int Serve(const Configuration& configuration) {
 
   int code = EX_OK;
   while (!signals.Wait(absl::Seconds(1))) {
-    if (access != nullptr) access->Look();
-    if (level != nullptr) level->Look();
+    for (const auto& file : files) file->Look();
     if (database->embedded && !database->embedded->Running()) {
       code = Fail(EX_UNAVAILABLE, absl::UnavailableError("the embedded database ended"));
       break;

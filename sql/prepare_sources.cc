@@ -17,7 +17,7 @@ void PrepareSources(
   const auto left = PrepareOutbox(dsn);
   if (!left.ok()) return tell("there is no outbox of changes", ToStd(left.status().message()));
   if (!left->empty()) {
-    tell("tables are in use and get no triggers: nothing of them is cached until another start",
+    tell("tables are in use and get no triggers: nothing of them is cached until another try",
          absl::StrJoin(*left, ", "));
   }
 }

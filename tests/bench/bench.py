@@ -180,6 +180,13 @@ def sql(dsn, *commands):
         check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
+def asyncpg_words(dsn):
+    """A connection string as asyncpg takes it."""
+    words = dict(word.split("=") for word in dsn.split())
+    return {"host": words["host"], "port": int(words["port"]), "user": words["user"],
+            "database": words["dbname"]}
+
+
 def load(flags, target, outstanding, *arguments):
     """One run of the load client: its report."""
     return json.loads(subprocess.run(

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""The service as one would write it in Python: grpc.aio in one process, with 16 connections. Its reads are
-the service's; a message it saves as the bot did, statement by statement, or as one unit of SQLAlchemy's.
-Prints `ready PORT`. Libraries are imported where they are used, for not every machine has them.
+"""The service as one would write it in Python: grpc.aio in one process, with 16 connections. It reads a
+quote, and saves a message with what traffic.py gives one: as the bot did, statement by statement, or as one
+unit of SQLAlchemy's. Prints `ready PORT`. Libraries are imported where they are used, for not every machine has them.
 
 usage: python_peer.py asyncpg|sqlalchemy --dsn=DSN --stubs=FOLDER
 """
@@ -11,9 +11,12 @@ import asyncio
 import signal
 import sys
 
+sys.dont_write_bytecode = True
+import bench
 import grpc
 
 CONNECTIONS = 16
+GET_QUOTE = "select serial_id, quote, author, author_id, time from quotes where serial_id = $1"
 QUOTE = ("serial_id", "quote", "author", "author_id")
 MESSAGE = ("message_id", "content", "user_name", "server_name", "server_id", "channel_id", "channel_name",
            "user_id", "user_nick", "jump_url", "is_bot", "deleted", "reference")
@@ -33,21 +36,13 @@ def inserted(table, names, end=""):
             f" values ({', '.join(f'${i}' for i in range(1, len(names) + 1))}) {end}")
 
 
-def words_of(dsn):
-    """A connection string as asyncpg takes it."""
-    given = dict(word.split("=") for word in dsn.split())
-    return {"host": given["host"], "port": int(given["port"]), "user": given["user"],
-            "database": given["dbname"]}
-
-
 class Asyncpg:
     async def open(self, words):
         import asyncpg
         self.pool = await asyncpg.create_pool(min_size=CONNECTIONS, max_size=CONNECTIONS, **words)
 
     async def get_quote(self, serial_id):
-        return await self.pool.fetchrow(
-            "select serial_id, quote, author, author_id, time from quotes where serial_id = $1", serial_id)
+        return await self.pool.fetchrow(GET_QUOTE, serial_id)
 
     async def save(self, user, message, attachments, embeds, mentions):
         run = self.pool.execute
@@ -158,7 +153,7 @@ def main():
     parser.add_argument("--stubs", required=True)
     flags = parser.parse_args()
     stack = Asyncpg() if flags.stack == "asyncpg" else Sqlalchemy()
-    asyncio.run(serve(stack, words_of(flags.dsn), flags.stubs))
+    asyncio.run(serve(stack, bench.asyncpg_words(flags.dsn), flags.stubs))
 
 
 if __name__ == "__main__":
