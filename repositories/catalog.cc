@@ -28,12 +28,17 @@ namespace {
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::MethodDescriptor;
+using google::protobuf::MethodOptions;
 using google::protobuf::ServiceDescriptor;
 
-// PostgreSQL cuts names of prepared statements off at 63 bytes. " (next)" is added to those of
-// pages, and "~1 " stands before one that replaces another.
+// PostgreSQL cuts names of prepared statements off at 63 bytes. To those of reads " (next)" is
+// added, or " (many)", and "~1 " stands before one that replaces another.
 constexpr size_t kNameLimit = 60;
-constexpr size_t kPageNameLimit = 56;
+constexpr size_t kReadNameLimit = 56;
+
+bool Reads(const MethodDescriptor* method) {
+  return method->options().idempotency_level() == MethodOptions::NO_SIDE_EFFECTS;
+}
 
 bool HasCallColumn(const std::vector<sql::Column>& columns) {
   return std::ranges::any_of(columns, [](const sql::Column& column) {
@@ -48,6 +53,7 @@ struct Catalog::Draft {
   const Repository* repository;
   const Stanza* stanza;
   const MethodDescriptor* method;
+  std::string text;  ///< Its parts in it, its fields still named.
   sql::BoundText first;
   sql::BoundText next;  ///< Of pages only.
   sql::Analysis analysis;
@@ -77,6 +83,9 @@ class Catalog::Loader {
   absl::Status CheckKept(const std::string& dsn);
   std::unique_ptr<Operation> Make(const Draft& draft, const sql::Described& first,
                                   const sql::Described* next);
+  /// Lets callers of a read of one row share statements, if arrays can have its parameters.
+  void MakeSeveral(const Draft& draft, const sql::Description& description,
+                   sql::Statement* statement);
   void MakePages(const Draft& draft, const sql::Described& first, const sql::Described& next,
                  const std::vector<int>& keys, Operation* operation);
   /// Whether the database takes a statement of the draft, called `what` in the problem if not.
@@ -184,8 +193,8 @@ void Catalog::Loader::Pair(const std::vector<const ServiceDescriptor*>& services
 
 void Catalog::Loader::Draw(const Repository& repository, const Stanza& stanza,
                            const MethodDescriptor* method) {
-  Draft draft{&repository, &stanza, method, {}, {}, {}, false};
-  const size_t limit = stanza.page.empty() ? kNameLimit : kPageNameLimit;
+  Draft draft{&repository, &stanza, method, stanza.text, {}, {}, {}, false};
+  const size_t limit = Reads(method) ? kReadNameLimit : kNameLimit;
   if (OperationName(method).size() > limit) {
     Problem(draft, absl::StrCat("`", OperationName(method), "` is longer than ", limit,
                                 " bytes, which prepared statements can be named by"));
@@ -209,9 +218,8 @@ void Catalog::Loader::Draw(const Repository& repository, const Stanza& stanza,
 
 bool Catalog::Loader::BindText(Draft* draft) {
   const Stanza& stanza = *draft->stanza;
-  std::string text = stanza.text;
   const auto bind = [&](const std::vector<sql::Insertion>& fixed, sql::BoundText* out) {
-    auto bound = sql::BindNames(text, fixed);
+    auto bound = sql::BindNames(draft->text, fixed);
     if (!bound.ok()) return Refuse(*draft, bound.status().message());
     *out = *std::move(bound);
     return true;
@@ -219,9 +227,9 @@ bool Catalog::Loader::BindText(Draft* draft) {
   if (!bind({}, &draft->first)) return false;
   const auto parts = PartsOf(draft->first.names, *draft->repository, repositories_, &used_parts_);
   draft->has_parts = !parts.empty();
-  auto whole = sql::Insert(text, parts);
+  auto whole = sql::Insert(draft->text, parts);
   if (!whole.ok()) return Refuse(*draft, whole.status().message());
-  text = *std::move(whole);
+  draft->text = *std::move(whole);
   if (!bind({}, &draft->first)) return false;
   const std::set<std::string> names(draft->first.names.begin(), draft->first.names.end());
   if (stanza.page.empty()) {
@@ -353,7 +361,22 @@ std::unique_ptr<Operation> Catalog::Loader::Make(const Draft& draft, const sql::
                                  absl::StrCat(draft.stanza->name, ": ", warning)});
   }
   if (next != nullptr) MakePages(draft, first, *next, keys, operation.get());
+  if (Reads(draft.method) && next == nullptr && !list && !draft.set()) {
+    MakeSeveral(draft, first.description, &operation->statement_);
+  }
   return operation;
+}
+
+void Catalog::Loader::MakeSeveral(const Draft& draft, const sql::Description& description,
+                                  sql::Statement* statement) {
+  std::vector<sql::Oid> arrays;
+  std::ranges::transform(description.parameters, std::back_inserter(arrays), ArrayType);
+  if (arrays.empty() || std::ranges::count(arrays, 0) > 0) return;
+  auto text = ForSeveral(draft.text, draft.first.names, arrays);
+  if (!text.ok()) return Problem(draft, std::string(text.status().message()));
+  statement->types = description.parameters;
+  statement->several = std::make_shared<const sql::Statement>(sql::Statement{
+      .name = absl::StrCat(statement->name, " (many)"), .text = WithName(statement->name, *text)});
 }
 
 void Catalog::Loader::MakePages(const Draft& draft, const sql::Described& first,

@@ -129,7 +129,9 @@ int ElementColumn(const FieldDescriptor& elements, const std::vector<sql::Column
 }  // namespace
 
 bool Fits(const sql::Rows& rows, const std::vector<sql::Column>& columns) {
-  if (rows.columns() != static_cast<int>(columns.size())) return false;
+  const auto count = static_cast<int>(columns.size());
+  const int more = rows.columns() - count;
+  if (more != 0 && (more != 1 || rows.column_name(count) != sql::kCallColumn)) return false;
   for (size_t i = 0; i < columns.size(); ++i) {
     const int column = static_cast<int>(i);
     if (rows.column_type(column) != columns[i].type ||

@@ -11,7 +11,8 @@
 
 namespace twi::repositories {
 
-/// Whether `rows` still has the columns and types that a plan was made for.
+/// Whether `rows` still has the columns and types that a plan was made for; rows of a statement for
+/// several callers have kCallColumn behind them.
 bool Fits(const sql::Rows& rows, const std::vector<sql::Column>& columns);
 
 /// How rows become the bytes of a response, in one pass from Postgres's binary format to protobuf's

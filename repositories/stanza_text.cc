@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "repositories/postgres_types.h"
 
 namespace twi::repositories {
 namespace {
@@ -53,6 +54,26 @@ std::vector<sql::Insertion> NextPage(const Stanza& stanza) {
   return {{"page.after",
            absl::StrCat("(", absl::StrJoin(stanza.page, ", "), ") ", stanza.descending ? "<" : ">",
                         " (", absl::StrJoin(marks, ", "), ")")}};
+}
+
+absl::StatusOr<std::string> ForSeveral(const std::string& text,
+                                       const std::vector<std::string>& names,
+                                       const std::vector<sql::Oid>& arrays) {
+  std::vector<sql::Insertion> values;
+  std::vector<std::string> parameters;
+  std::vector<std::string> columns;
+  for (size_t i = 1; i <= names.size(); ++i) {
+    values.push_back({names[i - 1], absl::StrCat("_caller.p", i)});
+    // So that a plan for these very arrays looks no better than one for all, which is kept.
+    parameters.push_back(absl::StrCat("(select $", i, "::", TypeName(arrays[i - 1]), ")"));
+    columns.push_back(absl::StrCat("p", i));
+  }
+  auto one = sql::Insert(text, values);
+  if (!one.ok()) return one;
+  return absl::StrCat("select _answer.*, _caller.", sql::kCallColumn, "\nfrom unnest(",
+                      absl::StrJoin(parameters, ", "), ") with ordinality _caller (",
+                      absl::StrJoin(columns, ", "), ", ", sql::kCallColumn,
+                      ")\ncross join lateral (\n", *one, "\n) _answer");
 }
 
 std::string WithName(const std::string& operation, const std::string& text) {

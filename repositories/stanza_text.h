@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "repositories/repository.h"
 #include "sql/statement.h"
 
@@ -22,6 +23,12 @@ std::vector<sql::Insertion> FirstPage(const Stanza& stanza);
 /// What the next ones have for `:page.after`: `(q.time, q.serial_id) > (:page.after_0,
 /// :page.after_1)`.
 std::vector<sql::Insertion> NextPage(const Stanza& stanza);
+
+/// A read for several callers at once, see Statement::several: `text` with its `names` still in it,
+/// asked for each element of the arrays, of these types, that its placeholders are now.
+absl::StatusOr<std::string> ForSeveral(const std::string& text,
+                                       const std::vector<std::string>& names,
+                                       const std::vector<sql::Oid>& arrays);
 
 /// The statement as connections prepare it: with the operation's name before it, by which it is
 /// known in `pg_stat_activity` and the database's own log.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -49,8 +50,11 @@ class BigEndianReader {
   bool ok_ = true;
 };
 
-inline void AppendBigEndian(uint64_t number, std::string* out) {
-  for (int shift = 56; shift >= 0; shift -= 8) out->push_back(static_cast<char>(number >> shift));
+template <std::unsigned_integral T>
+void AppendBigEndian(T number, std::string* out) {
+  for (int shift = 8 * (sizeof(T) - 1); shift >= 0; shift -= 8) {
+    out->push_back(static_cast<char>(number >> shift));
+  }
 }
 
 }  // namespace twi::sql

@@ -21,7 +21,7 @@ constexpr std::chrono::seconds kLately{1};
 
 /// Into the last unit of its statement, or one of its own.
 void Gather(Execution* execution, std::vector<Unit>* units) {
-  if (execution->key) {
+  if (Unit::MayShare(*execution)) {
     const auto same = std::find_if(units->rbegin(), units->rend(), [&](const Unit& unit) {
       return unit.statement() == execution->statement;
     });
@@ -154,7 +154,7 @@ void Lane::Start() {
   if (taking_snapshot_) connection_->Send(kTakeSnapshot, {});
   for (Unit& unit : batch_) {
     for (Execution* member : unit.members()) member->Sent(sent_at_);
-    connection_->Send(*unit.statement(), unit.Bind());
+    connection_->Send(unit.sent(), unit.Bind());
   }
   if (Wants(batch_, &Execution::wants_transaction)) connection_->Send(kTakeTransaction, {});
   if (kind_ == Kind::kWrite) connection_->RequestAnswers();

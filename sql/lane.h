@@ -24,7 +24,7 @@ namespace twi::sql {
 
 /// One connection shared by many callers. What gathers while a batch is under way is the next
 /// batch: its statements are sent together behind one Sync, and so are one transaction. Callers of
-/// a set whose keys differ share one statement of it.
+/// a set whose keys differ share one statement of it, and so do those of one read.
 ///
 /// Nobody is answered before the Sync. When a statement fails, the answers of a read batch that are
 /// already there stand, and everything else runs again in parts, so that a failure is its own

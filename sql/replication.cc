@@ -182,7 +182,7 @@ absl::Status Replication::Confirm(bool reply) {
   confirmed_at_ = now;
   std::string status = "r";
   for (int i = 0; i < 3; ++i) AppendBigEndian(told_, &status);
-  AppendBigEndian(0, &status);
+  AppendBigEndian(uint64_t{0}, &status);
   status.push_back('\0');
   if (PQputCopyData(changes_.get(), status.data(), static_cast<int>(status.size())) != 1 ||
       PQflush(changes_.get()) < 0) {

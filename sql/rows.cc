@@ -2,6 +2,7 @@
 
 #include <libpq-fe.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -11,25 +12,33 @@ namespace twi::sql {
 Rows::Rows(pg_result* result) : result_(result, PQclear) {}
 
 std::vector<Rows> Rows::Split(const char* column, int count) const {
-  std::vector<std::vector<int>> picked(count);
   const int index = PQfnumber(result_.get(), column);
+  std::vector<std::pair<int64_t, int>> whose;
+  whose.reserve(size());
   for (int row = 0; index >= 0 && row < size(); ++row) {
     const std::string_view bytes = value(row, index);
     int64_t number = 0;
     if (bytes.size() != sizeof(number)) continue;
     for (unsigned char byte : bytes) number = number << 8 | byte;
-    if (number >= 1 && number <= count) picked[number - 1].push_back(At(row));
+    if (number >= 1 && number <= count) whose.emplace_back(number, At(row));
   }
+  std::ranges::stable_sort(whose, {}, &std::pair<int64_t, int>::first);
+  auto picked = std::make_shared<std::vector<int>>();
+  picked->reserve(whose.size());
+  for (const auto& [number, row] : whose) picked->push_back(row);
   std::vector<Rows> parts(count, *this);
-  for (int i = 0; i < count; ++i) {
-    parts[i].picked_ = std::make_shared<const std::vector<int>>(std::move(picked[i]));
+  for (Rows& part : parts) {
+    part.picked_ = picked;
+    part.count_ = 0;
+  }
+  for (int i = 0; i < static_cast<int>(whose.size()); ++i) {
+    Rows& part = parts[whose[i].first - 1];
+    if (part.count_++ == 0) part.first_ = i;
   }
   return parts;
 }
 
-int Rows::size() const {
-  return picked_ ? static_cast<int>(picked_->size()) : PQntuples(result_.get());
-}
+int Rows::size() const { return picked_ ? count_ : PQntuples(result_.get()); }
 
 int Rows::columns() const { return PQnfields(result_.get()); }
 

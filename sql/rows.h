@@ -42,11 +42,13 @@ class Rows {
   int64_t affected() const;
 
  private:
-  int At(int row) const { return picked_ ? (*picked_)[row] : row; }
+  int At(int row) const { return picked_ ? (*picked_)[first_ + row] : row; }
 
   std::shared_ptr<pg_result> result_;
-  /// The rows of the result that are meant; null: all.
+  /// Rows of the result, of which `count_` from `first_` on are meant; null: all of the result.
   std::shared_ptr<const std::vector<int>> picked_;
+  int first_ = 0;
+  int count_ = 0;
 };
 
 }  // namespace twi::sql

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,6 +28,10 @@ struct Statement {
   bool raw = false;
   /// Types of the placeholders; 0, or none: the database infers them.
   std::vector<Oid> types = {};
+  /// Of a read: the same for callers that are there together. Each placeholder is an array with an
+  /// element for each of them, and a column kCallColumn behind the others tells whose a row is.
+  /// `types` are those of the elements then.
+  std::shared_ptr<const Statement> several = nullptr;
   /// Of a caller's own text: equal for those that differ in constants and layout only.
   std::string fingerprint = {};
 };

@@ -156,7 +156,8 @@ class ScansTest : public testing::PlansTest {
     std::vector<const Operation*> of;
     std::vector<std::string> texts;
     for (const Operation* operation : operations) {
-      for (const auto* statement : {&operation->statement(), operation->next_statement()}) {
+      for (const auto* statement : {&operation->statement(), operation->statement().several.get(),
+                                    operation->next_statement()}) {
         if (statement == nullptr) continue;
         of.push_back(operation);
         texts.push_back(absl::StrCat("$statement$", statement->text, "$statement$"));

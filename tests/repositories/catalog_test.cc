@@ -5,7 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/descriptor_names.h"
+#include "repositories/postgres_types.h"
+#include "sql/describe.h"
 #include "sql/migrate.h"
+#include "sql/stand_ins.h"
 #include "tests/support/bot.h"
 #include "tests/support/database.h"
 #include "twi/test/v1/catalog.pb.h"
@@ -294,6 +297,46 @@ TEST_F(CatalogTest, TheOperationsFitTheMigrations) {
     if (operation->name() != "QuotesService/CreateQuote") continue;
     EXPECT_THAT(operation->analysis().writes, ElementsAre("quotes"));
     EXPECT_FALSE(operation->read_only());
+  }
+}
+
+TEST_F(CatalogTest, WhatAnswersSeveralCallersAnswersAsTheStatementForOne) {
+  auto migrations = sql::Migrations::Load(database_.dsn());
+  ASSERT_TRUE(migrations.ok());
+  ASSERT_TRUE(migrations->Up([](const sql::MigrationStep&) {}).ok());
+  const auto loaded = Catalog::Load(database_.dsn(), kRepositories, DataServices());
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  std::vector<const sql::Statement*> statements;
+  std::vector<std::string> texts;
+  for (const auto& operation : loaded->catalog->operations()) {
+    const sql::Statement& one = operation->statement();
+    if (one.several == nullptr) continue;
+    statements.push_back(&one);
+    texts.push_back(one.text);
+    texts.push_back(one.several->text);
+  }
+  EXPECT_GT(statements.size(), 30u);
+  const auto described = sql::Describe(database_.dsn(), texts, sql::StandIns());
+  ASSERT_TRUE(described.ok()) << described.status();
+  for (size_t i = 0; i < statements.size(); ++i) {
+    SCOPED_TRACE(statements[i]->name);
+    const sql::Described& one = (*described)[2 * i];
+    const sql::Described& several = (*described)[2 * i + 1];
+    ASSERT_EQ(several.error.message, "");
+    EXPECT_EQ(statements[i]->types, one.description.parameters);
+    std::vector<sql::Oid> elements;
+    std::ranges::transform(several.description.parameters, std::back_inserter(elements),
+                           ElementType);
+    EXPECT_EQ(elements, statements[i]->types);
+    std::vector<std::pair<std::string, sql::Oid>> wanted;
+    std::vector<std::pair<std::string, sql::Oid>> columns;
+    for (const auto& column : one.description.columns)
+      wanted.emplace_back(column.name, column.type);
+    for (const auto& column : several.description.columns) {
+      columns.emplace_back(column.name, column.type);
+    }
+    wanted.emplace_back(sql::kCallColumn, kInt8);
+    EXPECT_EQ(columns, wanted);
   }
 }
 

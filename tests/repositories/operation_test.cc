@@ -173,6 +173,40 @@ TEST_F(OperationTest, MoreRowsThanOneAreAFault) {
   EXPECT_EQ(Call("DeleteThing", "two", &done).code(), StatusCode::kInternal);
 }
 
+TEST_F(OperationTest, ReadsOfOneRowThatAreThereTogetherShareAStatement) {
+  const Operation& operation = Find("GetThing");
+  const std::vector<std::string> names = {"one", "none", "one", "two", "one"};
+  constexpr size_t kCallers = 50;
+  std::vector<ThingRequest> requests(kCallers);
+  std::vector<sql::Execution> executions(kCallers);
+  std::vector<std::promise<void>> done(kCallers);
+  for (size_t i = 0; i < kCallers; ++i) {
+    requests[i].set_name(names[i % names.size()]);
+    ASSERT_TRUE(operation.Bind(requests[i], &executions[i]).ok());
+    executions[i].deadline = sql::Clock::now() + std::chrono::seconds(60);
+    executions[i].done = [&done, i] { done[i].set_value(); };
+  }
+  for (size_t i = 0; i < kCallers; ++i) {
+    if (!pool_.Submit(&executions[i])) done[i].set_value();
+  }
+  int together = 0;
+  for (size_t i = 0; i < kCallers; ++i) {
+    done[i].get_future().wait();
+    ASSERT_TRUE(executions[i].status.ok()) << executions[i].status;
+    together += executions[i].rows.columns() == 3;
+    std::string bytes;
+    const absl::Status status = operation.Encode(executions[i].rows, requests[i], &bytes);
+    const std::string& name = requests[i].name();
+    EXPECT_EQ(status.code(), name == "none"  ? StatusCode::kNotFound
+                             : name == "two" ? StatusCode::kInternal
+                                             : StatusCode::kOk);
+    ThingResponse response;
+    EXPECT_TRUE(response.ParseFromString(bytes));
+    EXPECT_EQ(response.thing().id(), name == "one" ? 1 : 0);
+  }
+  EXPECT_GT(together, 10);
+}
+
 TEST_F(OperationTest, ARecordIsOneRow) {
   test::v1::CountResponse response;
   ASSERT_TRUE(Call("CountThings", "two", &response).ok());

@@ -157,6 +157,8 @@ TEST_F(RowsOfPostgres, FitsTheColumnsOfThePlanOnly) {
   EXPECT_FALSE(Fits(type.Run(), plan.columns()));
   EXPECT_FALSE(Fits(name.Run(), plan.columns()));
   EXPECT_FALSE(Fits(more.Run(), plan.columns()));
+  const testing::Prepared several(database_.dsn(), "select 1::bigint as count, 2 as _call");
+  EXPECT_TRUE(Fits(several.Run(), plan.columns()));
 }
 
 TEST(Rows, ShapesFollowTheResponse) {

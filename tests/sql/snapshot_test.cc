@@ -43,10 +43,10 @@ TEST(SnapshotTest, NumbersBeyond32BitsCount) {
 
 TEST(SnapshotTest, OfVeryManyRunningNoneOfTheirTimeIsSeen) {
   std::string bytes;
-  AppendBigEndian(65, &bytes);
+  AppendBigEndian<uint64_t>(65, &bytes);
   bytes.erase(0, 4);
-  AppendBigEndian(100, &bytes);
-  AppendBigEndian(1000, &bytes);
+  AppendBigEndian<uint64_t>(100, &bytes);
+  AppendBigEndian<uint64_t>(1000, &bytes);
   for (uint64_t i = 0; i < 65; ++i) AppendBigEndian(100 + i, &bytes);
   const auto snapshot = Snapshot::Read(bytes);
   ASSERT_TRUE(snapshot);
