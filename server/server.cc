@@ -16,8 +16,10 @@ constexpr int kStreamMessageLimit = 16 * 1024 * 1024;
 // large a message is only when it has all of it. Who sends more waits, and then calls end with
 // RESOURCE_EXHAUSTED or UNAVAILABLE.
 constexpr size_t kBuffers = size_t{256} << 20;
-// Calls that may arrive between two turns of a queue's thread without waiting for it.
-constexpr int kCallsAccepted = 64;
+// Calls that may arrive between two turns of a queue's thread without waiting for it. Few: Debian's
+// gRPC looks for each event of a call among all that its queue awaits, of which these are the
+// oldest.
+constexpr int kCallsAccepted = 4;
 
 void Serve(grpc::ServerCompletionQueue* queue) {
   void* tag = nullptr;

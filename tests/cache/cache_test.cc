@@ -199,7 +199,7 @@ TEST_F(CacheTest, WhatIsWrongIsSweptAndSaysWhy) {
     entry.coherent = true;
     entry.basis.generation = coherence_.generation();
     std::string snapshot(4, '\0');
-    for (int i = 0; i < 2; ++i) sql::AppendBigEndian(150, &snapshot);
+    for (int i = 0; i < 2; ++i) sql::AppendBigEndian<uint64_t>(150, &snapshot);
     entry.basis.snapshot = *sql::Snapshot::Read(snapshot);
     entry.basis.dependences.push_back({TableTag(table)});
     ASSERT_TRUE(coherence_.Admits(&entry.basis));
