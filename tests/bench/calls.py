@@ -132,36 +132,40 @@ class Database:
             sys.exit(f"{operation.name} x{outstanding}: {saved} messages saved by {figures}")
         return figures
 
-    def pgbench(self, operation, outstanding):
-        """pgbench with the statement of the operation; connecting is not counted."""
+    def pgbench(self, operation, outstanding, mode="prepared", through=None):
+        """pgbench with the statement of the operation, perhaps through a pooler; connecting is not counted."""
         if operation.file:
             traffic.forget(self.sql)
         clients = min(outstanding, MOST_CLIENTS)
-        command = ["pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", str(min(clients, 2)),
+        command = ["pgbench", "-n", "-M", mode, "-c", str(clients), "-j", str(min(clients, 2)),
                    *(f"-D{v}" for v in operation.variables)]
         for number, (weight, script) in enumerate(operation.scripts):
             file = self.directory / f"pgbench{number}.sql"
             file.write_text(script)
             command.append(f"-f{file}@{weight}")
         # Connections and plans of their own cost the first call of each client far more.
-        first = self.pgbench_cpu([*command, "-t", "1"])[0]
-        cpu, report = self.pgbench_cpu([*command, "-T", str(math.ceil(self.flags.seconds))])
+        first, _ = self.pgbench_cpu([*command, "-t", "1"], through)
+        cpu, report = self.pgbench_cpu([*command, "-T", str(math.ceil(self.flags.seconds))], through)
         calls = int(re.search(r"actually processed: (\d+)", report).group(1)) - clients
         if not re.search(r"failed transactions: 0 ", report):
             sys.exit(f"pgbench {operation.name} x{outstanding}: {report}")
         messages = operation.stream or 1
-        return {
-            "calls_per_second": messages * float(re.search(r"tps = ([\d.]+)", report).group(1)),
-            "postgres_us": 1e6 * (cpu - first) / (calls * messages),
-        }
+        figures = {
+            "all_calls": calls,
+            "calls_per_second": messages * float(re.search(r"tps = ([\d.]+)", report).group(1))}
+        for name, before, after in zip(("postgres_us", "server_us"), first, cpu):
+            figures[name] = 1e6 * (after - before) / (calls * messages)
+        return figures
 
-    def pgbench_cpu(self, command):
-        """(CPU of Postgres, what pgbench printed)."""
-        before = self.cpu()
-        report = subprocess.run([*command, self.dsn], check=True, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, text=True).stdout
+    def pgbench_cpu(self, command, through):
+        """([CPU of Postgres, of a pooler], what pgbench printed)."""
+        def cpu():
+            return [self.cpu(), *([bench.tree_cpu(through.pid)] if through else [])]
+        before = cpu()
+        report = subprocess.run([*command, through.dsn if through else self.dsn], check=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
         time.sleep(0.2)  # until its backends have ended
-        return self.cpu() - before, report
+        return [b - a for a, b in zip(before, cpu())], report
 
 
 def empty_call(flags, server, outstanding, *more):
