@@ -20,7 +20,7 @@ class Operation:
     """An operation as a request to a server, and as its own statement to pgbench."""
 
     def __init__(self, name, service, request, response_bytes, scripts, variables=(), stream=0,
-                 file=None):
+                 file=None, fill=(), saved=None):
         self.name = name
         self.method = f"/twi.data.v1.{service}/{name}"
         self.request = request  # flags of the load client
@@ -29,6 +29,8 @@ class Operation:
         self.variables = variables  # pgbench's -D
         self.stream = stream  # requests of a call, each counted as one; 0: not a stream
         self.file = file  # of requests, none of which may be sent twice; then it writes messages
+        self.fill = fill  # SQL that makes what those requests find
+        self.saved = saved  # how many messages are there after so many of them, if not as many
 
 
 class Requests:
@@ -114,6 +116,8 @@ class Database:
         limits = []
         if operation.file:
             traffic.forget(self.sql)
+            if operation.fill:
+                self.sql(*operation.fill)
             limits = [f"--requests_file={operation.file}",
                       f"--max_calls={self.requests.count // (operation.stream or 1)}"]
         before = bench.process_cpu(process), self.cpu()
@@ -128,8 +132,9 @@ class Database:
         calls = figures["all_calls"] * messages
         figures["server_us"], figures["postgres_us"] = (
             1e6 * (b - a) / calls for a, b in zip(before, after))
-        if operation.file and (saved := int(self.sql("select count(*) from messages"))) != calls:
-            sys.exit(f"{operation.name} x{outstanding}: {saved} messages saved by {figures}")
+        expected = operation.saved[calls] if operation.saved else calls
+        if operation.file and (saved := int(self.sql("select count(*) from messages"))) != expected:
+            sys.exit(f"{operation.name} x{outstanding}: {saved} messages, not {expected}, by {figures}")
         return figures
 
     def pgbench(self, operation, outstanding, mode="prepared", through=None):
