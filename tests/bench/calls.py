@@ -188,7 +188,7 @@ def empty_call(flags, server, outstanding, *more):
 def peer(flags, directory, dsn, statements):
     """The peer on the service's database; its ready value is the port."""
     file = directory / "statements.json"
-    wanted = ("GetQuote", "ListQuotes", "CreateMessage", "SaveMessage", "ImportMessages")
+    wanted = ("GetQuote", "ListQuotes", "CreateMessage", "SaveMessage", "ImportMessages", "UpsertReaction")
     file.write_text(json.dumps({name: statements[name] for name in wanted}))
     return bench.Process("peer", directory,
                          [flags.build / "tests/bench/peer", f"--dsn={dsn}", f"--statements={file}"],

@@ -14,11 +14,11 @@ import traffic
 # What there is before: messages that are talked about, and whatever commands ask for.
 MESSAGES, COMMANDS, THREADS, CHANNELS, ROLES, LINKS, QUOTES, CREATORS, POLLS = (
     2000, 2000, 50, 110, 100, 400, 600, 200, 20)
-SAVE = "MessagesService/SaveMessage"
+SAVE, REACT = "MessagesService/SaveMessage", "ReactionsService/UpsertReaction"
 # How often each comes for a thousand messages.
 MIX = {
     SAVE: 1000,
-    "ReactionsService/UpsertReaction": 500,
+    REACT: 500,
     "ReactionsService/MarkReactionRemoved": 50,
     "MessagesService/RecordMessageEdit": 50,
     "MessagesService/MarkMessageDeleted": 20,
@@ -177,7 +177,7 @@ class Events:
         filled = json_format.ParseDict(self.document(operation), request_of(operation)())
         return filled.SerializeToString(deterministic=True).hex()
 
-    def lines(self, count):
+    def lines(self, count, mix):
         """Of a file for the load client."""
-        for operation in self.random.choices(list(MIX), list(MIX.values()), k=count):
+        for operation in self.random.choices(list(mix), list(mix.values()), k=count):
             yield f"/twi.data.v1.{operation} {self.request(operation)}\n"

@@ -1,6 +1,6 @@
 // The service as one would write it in JavaScript: @grpc/grpc-js in one process, pg with 16 connections. It reads
-// a quote, and saves a message with what traffic.py gives one, statement by statement in a transaction. All
-// statements have names, by which pg prepares them once a connection. Prints `ready PORT`.
+// a quote, saves a message with what traffic.py gives one, statement by statement in a transaction, and a reaction.
+// All statements have names, by which pg prepares them once a connection. Prints `ready PORT`.
 // usage: node node_peer.js DSN
 'use strict';
 const path = require('node:path');
@@ -39,6 +39,9 @@ const insertMessage = inserted('messages', MESSAGE, 'on conflict (message_id) do
 const insertAttachment = inserted('attachments', ATTACHMENT);
 const insertEmbed = inserted('embeds', EMBED, 'returning id');
 const insertMention = inserted('mentions', ['message_id', 'user_mention']);
+const upsertReaction = inserted(
+    'reactions', ['message_id', 'user_id', 'unicode_emoji', 'emoji_name', 'is_custom_emoji', 'date'],
+    'on conflict (message_id, user_id, unicode_emoji) do update set removed = false');
 
 function timestamp(date) {
   const millis = date.getTime();
@@ -88,13 +91,20 @@ function main(dsn) {
     return {created: true};
   }
 
+  async function react({message_id, user_id, unicode, date}) {
+    await pool.query(upsertReaction({
+      message_id, user_id, unicode_emoji: unicode, emoji_name: unicode, is_custom_emoji: false, date: utc(date),
+    }));
+    return {};
+  }
+
   function unary(method) {
     return ({request}, answer) =>
       method(request).then((response) => answer(null, response), (error) => answer(error));
   }
 
-  const {QuotesService, MessagesService} = grpc.loadPackageDefinition(loader.loadSync(
-      ['quotes', 'messages'].map((name) => `twi/data/v1/${name}.proto`), {
+  const {QuotesService, MessagesService, ReactionsService} = grpc.loadPackageDefinition(loader.loadSync(
+      ['quotes', 'messages', 'reactions'].map((name) => `twi/data/v1/${name}.proto`), {
         // Fields that are not set and have presence stay undefined, which pg sends as NULL.
         longs: String, keepCase: true, defaults: true,
         includeDirs: [path.join(project, 'proto'), path.join(project, 'proto/third_party')],
@@ -102,6 +112,7 @@ function main(dsn) {
   const server = new grpc.Server();
   server.addService(QuotesService.service, {GetQuote: unary(quote)});
   server.addService(MessagesService.service, {SaveMessage: unary(save)});
+  server.addService(ReactionsService.service, {UpsertReaction: unary(react)});
   server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, bound) => {
     if (error) throw error;
     console.log('ready', bound);
