@@ -147,12 +147,11 @@ def table(titles, rows):
     return "\n".join("| " + " | ".join(map(str, cells)) + " |" for cells in lines)
 
 
-def report(flags, name, text):
+def report(flags, name, text, readme=HERE / "README.md"):
     """Prints it and, but for quick runs, writes it in its place in README.md."""
     print(text)
     if flags.quick:
         return
-    readme = HERE / "README.md"
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     before, rest = readme.read_text().split(begin)
     readme.write_text(f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}")

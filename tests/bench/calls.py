@@ -20,7 +20,7 @@ class Operation:
     """An operation as a request to a server, and as its own statement to pgbench."""
 
     def __init__(self, name, service, request, response_bytes, scripts, variables=(), stream=0,
-                 file=None):
+                 file=None, fill=(), saved=None):
         self.name = name
         self.method = f"/twi.data.v1.{service}/{name}"
         self.request = request  # flags of the load client
@@ -29,6 +29,8 @@ class Operation:
         self.variables = variables  # pgbench's -D
         self.stream = stream  # requests of a call, each counted as one; 0: not a stream
         self.file = file  # of requests, none of which may be sent twice; then it writes messages
+        self.fill = fill  # SQL that makes what those requests find
+        self.saved = saved  # how many messages are there after so many of them, if not as many
 
 
 class Requests:
@@ -114,6 +116,8 @@ class Database:
         limits = []
         if operation.file:
             traffic.forget(self.sql)
+            if operation.fill:
+                self.sql(*operation.fill)
             limits = [f"--requests_file={operation.file}",
                       f"--max_calls={self.requests.count // (operation.stream or 1)}"]
         before = bench.process_cpu(process), self.cpu()
@@ -128,40 +132,46 @@ class Database:
         calls = figures["all_calls"] * messages
         figures["server_us"], figures["postgres_us"] = (
             1e6 * (b - a) / calls for a, b in zip(before, after))
-        if operation.file and (saved := int(self.sql("select count(*) from messages"))) != calls:
-            sys.exit(f"{operation.name} x{outstanding}: {saved} messages saved by {figures}")
+        expected = operation.saved[calls] if operation.saved else calls
+        if operation.file and (saved := int(self.sql("select count(*) from messages"))) != expected:
+            sys.exit(f"{operation.name} x{outstanding}: {saved} messages, not {expected}, by {figures}")
         return figures
 
-    def pgbench(self, operation, outstanding):
-        """pgbench with the statement of the operation; connecting is not counted."""
+    def pgbench(self, operation, outstanding, mode="prepared", through=None):
+        """pgbench with the statement of the operation, perhaps through a pooler; connecting is not counted."""
         if operation.file:
             traffic.forget(self.sql)
         clients = min(outstanding, MOST_CLIENTS)
-        command = ["pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", str(min(clients, 2)),
+        command = ["pgbench", "-n", "-M", mode, "-c", str(clients), "-j", str(min(clients, 2)),
                    *(f"-D{v}" for v in operation.variables)]
         for number, (weight, script) in enumerate(operation.scripts):
             file = self.directory / f"pgbench{number}.sql"
             file.write_text(script)
             command.append(f"-f{file}@{weight}")
         # Connections and plans of their own cost the first call of each client far more.
-        first = self.pgbench_cpu([*command, "-t", "1"])[0]
-        cpu, report = self.pgbench_cpu([*command, "-T", str(math.ceil(self.flags.seconds))])
+        first, _ = self.pgbench_cpu([*command, "-t", "1"], through)
+        cpu, report = self.pgbench_cpu([*command, "-T", str(math.ceil(self.flags.seconds))], through)
         calls = int(re.search(r"actually processed: (\d+)", report).group(1)) - clients
         if not re.search(r"failed transactions: 0 ", report):
             sys.exit(f"pgbench {operation.name} x{outstanding}: {report}")
         messages = operation.stream or 1
-        return {
-            "calls_per_second": messages * float(re.search(r"tps = ([\d.]+)", report).group(1)),
-            "postgres_us": 1e6 * (cpu - first) / (calls * messages),
-        }
+        figures = {
+            "all_calls": calls,
+            "calls_per_second": messages * float(re.search(r"tps = ([\d.]+)", report).group(1))}
+        for name, before, after in zip(("postgres_us", "server_us"), first, cpu):
+            # A pooler that knows all answers leaves PostgreSQL less to do than the first calls were.
+            figures[name] = max(0.0, 1e6 * (after - before) / (calls * messages))
+        return figures
 
-    def pgbench_cpu(self, command):
-        """(CPU of Postgres, what pgbench printed)."""
-        before = self.cpu()
-        report = subprocess.run([*command, self.dsn], check=True, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, text=True).stdout
+    def pgbench_cpu(self, command, through):
+        """([CPU of Postgres, of a pooler], what pgbench printed)."""
+        def cpu():
+            return [self.cpu(), *([bench.tree_cpu(through.pid)] if through else [])]
+        before = cpu()
+        report = subprocess.run([*command, through.dsn if through else self.dsn], check=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
         time.sleep(0.2)  # until its backends have ended
-        return self.cpu() - before, report
+        return [b - a for a, b in zip(before, cpu())], report
 
 
 def empty_call(flags, server, outstanding, *more):
@@ -178,7 +188,7 @@ def empty_call(flags, server, outstanding, *more):
 def peer(flags, directory, dsn, statements):
     """The peer on the service's database; its ready value is the port."""
     file = directory / "statements.json"
-    wanted = ("GetQuote", "ListQuotes", "CreateMessage", "SaveMessage", "ImportMessages")
+    wanted = ("GetQuote", "ListQuotes", "CreateMessage", "SaveMessage", "ImportMessages", "UpsertReaction")
     file.write_text(json.dumps({name: statements[name] for name in wanted}))
     return bench.Process("peer", directory,
                          [flags.build / "tests/bench/peer", f"--dsn={dsn}", f"--statements={file}"],

@@ -29,6 +29,7 @@
 #include "google/protobuf/util/time_util.h"
 #include "twi/data/v1/messages.pb.h"
 #include "twi/data/v1/quotes.pb.h"
+#include "twi/data/v1/reactions.pb.h"
 
 ABSL_FLAG(std::string, dsn, "", "the database");
 ABSL_FLAG(std::string, statements, "", "a file of JSON: the statement of each operation");
@@ -153,6 +154,15 @@ class Desk {
     return response;
   }
 
+  Response UpsertReaction(const Requests& requests) {
+    const auto request = Parsed<data::v1::UpsertReactionRequest>(requests.front());
+    pqxx::nontransaction session(connection_);
+    const pqxx::row row = session.exec_prepared1("UpsertReaction", "[" + Json(request) + "]");
+    auto response = std::make_unique<data::v1::UpsertReactionResponse>();
+    response->set_added(row["added"].as<bool>());
+    return response;
+  }
+
   using Method = Response (Desk::*)(const Requests&);
   inline static const std::map<std::string, Method> kMethods = {
       {"/twi.data.v1.QuotesService/GetQuote", &Desk::GetQuote},
@@ -160,6 +170,7 @@ class Desk {
       {"/twi.data.v1.MessagesService/CreateMessage", &Desk::CreateMessage},
       {"/twi.data.v1.MessagesService/SaveMessage", &Desk::SaveMessage},
       {"/twi.data.v1.MessagesService/ImportMessages", &Desk::ImportMessages},
+      {"/twi.data.v1.ReactionsService/UpsertReaction", &Desk::UpsertReaction},
   };
 
   pqxx::connection connection_;

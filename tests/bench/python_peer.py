@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """The service as one would write it in Python: grpc.aio in one process, with 16 connections. It reads a
-quote, and saves a message with what traffic.py gives one: as the bot did, statement by statement, or as one
-unit of SQLAlchemy's. Prints `ready PORT`. Libraries are imported where they are used, for not every machine has them.
+quote, saves a message with what traffic.py gives one: as the bot did, statement by statement, or as one
+unit of SQLAlchemy's, and a reaction. Prints `ready PORT`. Libraries are imported where they are used, for not every
+machine has them.
 
 usage: python_peer.py asyncpg|sqlalchemy --dsn=DSN --stubs=FOLDER
 """
@@ -36,6 +37,9 @@ def inserted(table, names, end=""):
             f" values ({', '.join(f'${i}' for i in range(1, len(names) + 1))}) {end}")
 
 
+REACTED = ("message_id", "user_id", "unicode_emoji")  # what a reaction is known by
+
+
 class Asyncpg:
     async def open(self, words):
         import asyncpg
@@ -56,6 +60,10 @@ class Asyncpg:
         if mentions:
             await self.pool.executemany(inserted("mentions", mentions[0]),
                                         [tuple(each.values()) for each in mentions])
+
+    async def react(self, reaction):
+        known = f"on conflict ({', '.join(REACTED)}) do update set removed = false"
+        await self.pool.execute(inserted("reactions", reaction, known), *reaction.values())
 
 
 class Sqlalchemy:
@@ -84,6 +92,8 @@ class Sqlalchemy:
                             **{name: sa.Integer if name == "color" else text for name in EMBED})
         self.Mention = mapped("mentions", "serial_id", serial_id=number, message_id=number,
                               user_mention=number, role_mention=number)
+        self.Reaction = mapped("reactions", "id", id=number, message_id=number, user_id=number, unicode_emoji=text,
+                               emoji_name=text, is_custom_emoji=flag, date=time, removed=flag)
         self.select, self.insert = sa.select, postgresql.insert
         engine = aio.create_async_engine(
             "postgresql+asyncpg://", connect_args=words, pool_size=CONNECTIONS, max_overflow=0)
@@ -104,10 +114,17 @@ class Sqlalchemy:
                              *(self.Mention(**each) for each in mentions)])
             await session.commit()
 
+    async def react(self, reaction):
+        async with self.sessions() as session:
+            await session.execute(self.insert(self.Reaction).values(reaction).on_conflict_do_update(
+                index_elements=REACTED, set_={"removed": False}))
+            await session.commit()
+
 
 async def serve(stack, words, stubs):
     sys.path.insert(0, stubs)
-    from twi.data.v1 import messages_pb2, messages_pb2_grpc, quotes_pb2, quotes_pb2_grpc
+    from twi.data.v1 import (messages_pb2, messages_pb2_grpc, quotes_pb2, quotes_pb2_grpc, reactions_pb2,
+                             reactions_pb2_grpc)
     await stack.open(words)
 
     class Quotes(quotes_pb2_grpc.QuotesServiceServicer):
@@ -134,9 +151,17 @@ async def serve(stack, words, stubs):
                 [{"user_mention": user_id, **whose} for user_id in message.user_mentions])
             return messages_pb2.SaveMessageResponse(created=True)
 
+    class Reactions(reactions_pb2_grpc.ReactionsServiceServicer):
+        async def UpsertReaction(self, request, context):
+            await stack.react({
+                "message_id": request.message_id, "user_id": request.user_id, "unicode_emoji": request.unicode,
+                "emoji_name": request.unicode, "is_custom_emoji": False, "date": request.date.ToDatetime()})
+            return reactions_pb2.UpsertReactionResponse()
+
     server = grpc.aio.server()
     quotes_pb2_grpc.add_QuotesServiceServicer_to_server(Quotes(), server)
     messages_pb2_grpc.add_MessagesServiceServicer_to_server(Messages(), server)
+    reactions_pb2_grpc.add_ReactionsServiceServicer_to_server(Reactions(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print("ready", port, flush=True)
