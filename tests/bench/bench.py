@@ -44,6 +44,12 @@ def tree_cpu(pid):
     return total
 
 
+def memory(pid, what):
+    """MiB: VmRSS, or VmHWM, the most so far or since the peak was forgotten."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(rf"{what}:\s+(\d+)", status)[1]) / 1024
+
+
 class Process:
     """A server of ours: started, ready once it has printed a line, ended on leaving."""
 
