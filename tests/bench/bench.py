@@ -147,9 +147,9 @@ def circumstances(flags, dsn):
             f"(fsync {sql(dsn, 'show fsync')}); medians of {flags.reps} runs of {flags.seconds:g} s.")
 
 
-def table(titles, rows):
-    """In Markdown; all but the first column are numbers."""
-    lines = [titles, ["---"] + ["---:"] * (len(titles) - 1), *rows]
+def table(titles, rows, words=1):
+    """In Markdown; all but the first column, or the first ones, are numbers."""
+    lines = [titles, ["---"] * words + ["---:"] * (len(titles) - words), *rows]
     return "\n".join("| " + " | ".join(map(str, cells)) + " |" for cells in lines)
 
 
