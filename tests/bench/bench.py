@@ -44,6 +44,12 @@ def tree_cpu(pid):
     return total
 
 
+def memory(pid, what):
+    """MiB: VmRSS, or VmHWM, the most so far or since the peak was forgotten."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(rf"{what}:\s+(\d+)", status)[1]) / 1024
+
+
 class Process:
     """A server of ours: started, ready once it has printed a line, ended on leaving."""
 
@@ -141,9 +147,9 @@ def circumstances(flags, dsn):
             f"(fsync {sql(dsn, 'show fsync')}); medians of {flags.reps} runs of {flags.seconds:g} s.")
 
 
-def table(titles, rows):
-    """In Markdown; all but the first column are numbers."""
-    lines = [titles, ["---"] + ["---:"] * (len(titles) - 1), *rows]
+def table(titles, rows, words=1):
+    """In Markdown; all but the first column, or the first ones, are numbers."""
+    lines = [titles, ["---"] * words + ["---:"] * (len(titles) - words), *rows]
     return "\n".join("| " + " | ".join(map(str, cells)) + " |" for cells in lines)
 
 

@@ -36,11 +36,11 @@ class Operation:
 class Requests:
     """Files of messages to save, each of them new."""
 
-    def __init__(self, directory, count):
+    def __init__(self, directory, count, first=1):
         self.count = count
         self.saved, self.created = directory / "saved", directory / "created"
         with self.saved.open("w") as saved, self.created.open("w") as created:
-            for one, other in traffic.Traffic().requests(1, count):
+            for one, other in traffic.Traffic().requests(first, count):
                 saved.write(one + "\n")
                 created.write(other + "\n")
 
