@@ -50,7 +50,7 @@ class Conduct {
   /// It was in a batch that took long.
   void Suspect(const Statement* statement) { marks_[statement].suspect = true; }
 
-  /// It was cut off after so long.
+  /// It was cut off after so long, shared out among its callers.
   void WasCutOff(const Statement* statement, Clock::duration after) {
     Clock::duration& time = marks_[statement].time;
     time = std::max(time, after);

@@ -301,7 +301,14 @@ void Lane::Sort(const Batch& batch, const DatabaseError& error, Callers* answere
 void Lane::Judge(const Unit& culprit, const DatabaseError& error, bool alone, Callers* answered) {
   // Another transaction holds a lock that it needs, or it takes longer than in a lane it may.
   if (error.sqlstate == "55P03" || error.sqlstate == "57014") {
-    if (error.sqlstate == "57014") conduct_.WasCutOff(culprit.statement(), Clock::now() - sent_at_);
+    if (error.sqlstate == "57014") {
+      const Clock::duration each =
+          (Clock::now() - sent_at_) / static_cast<int64_t>(culprit.members().size());
+      // Many that are quick were too many for one statement. To send each alone would be far more
+      // work for a database that has too much already.
+      if (each <= conduct_.slow()) return RunAgainHalved(CallersOf({&culprit, 1}));
+      conduct_.WasCutOff(culprit.statement(), each);
+    }
     for (Execution* member : culprit.members()) alone_(member);
     return;
   }

@@ -35,9 +35,15 @@ const Statement kChildren = {
     false,
     /*set=*/true};
 
+// Takes 2 ms for each caller, and answers how many they were.
+const Statement kNap = {
+    "Test/Nap",
+    std::string("select jsonb_array_length($1)::bigint, _call, pg_sleep(0.002)::text ") + kRequests,
+    true, /*set=*/true};
+
 class SetTest : public PoolTest {
  protected:
-  SetTest() {
+  explicit SetTest(absl::Duration slow = absl::InfiniteDuration()) : PoolTest(slow) {
     database_.Run(
         "alter table t drop constraint t_id_check;"
         "create table counts (n bigint primary key check (n < 1000000), times bigint not null "
@@ -76,6 +82,12 @@ class SetTest : public PoolTest {
     for (unsigned char byte : rows.value(row, column)) value = value << 8 | byte;
     return value;
   }
+};
+
+/// With the time that is slow for the service: a statement is cut off after 100 ms.
+class SlowSetTest : public SetTest {
+ protected:
+  SlowSetTest() : SetTest(absl::Milliseconds(5)) {}
 };
 
 TEST_F(SetTest, EachOfManyInOneStatementGetsItsOwnRow) {
@@ -159,6 +171,22 @@ TEST_F(SetTest, AFailureAtTheCommitIsItsOwnCallersAlone) {
   }
   EXPECT_EQ(Reason(executions[10]->status), "FOREIGN_KEY_MISSING");
   EXPECT_EQ(database_.Value("select count(*) from child"), "58");
+}
+
+TEST_F(SlowSetTest, TooManyForOneStatementAreSharedOutAndNotSlow) {
+  // All take 128 * 2 ms at once, more than a statement may in a lane.
+  for (int round = 0; round < 2; ++round) {
+    int64_t most = 0;
+    int most_attempts = 0;
+    for (const auto& execution : Gather(kNap, Range(1, 129))) {
+      ASSERT_TRUE(execution->status.ok()) << execution->status;
+      ASSERT_EQ(execution->rows.size(), 1);
+      most = std::max(most, Int8At(execution->rows, 0, 0));
+      most_attempts = std::max(most_attempts, execution->attempts);
+    }
+    EXPECT_GT(most, 16) << "they travel alone";
+    EXPECT_GT(most_attempts, 1);
+  }
 }
 
 TEST_F(SetTest, ALockedRowHoldsUpItsOwnCallerOnly) {
