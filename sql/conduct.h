@@ -62,6 +62,15 @@ class Conduct {
     failures = std::min(failures + kFailure, kWorst);
   }
 
+  /// It ran for several callers who had a batch to themselves, and this was each one's share of the
+  /// time. Runs alone may be slow for no other reason than that many are under way.
+  void RanTogether(const Statement* statement, int callers, Clock::duration each) {
+    const auto found = marks_.find(statement);
+    if (found == marks_.end()) return;
+    Clock::duration& time = found->second.time;
+    for (int i = 0; i < callers && time > each; ++i) time += (each - time) / kRunsOfMean;
+  }
+
   /// It went well, for so many callers.
   void WentWell(const Statement* statement, int callers) {
     const auto found = marks_.find(statement);

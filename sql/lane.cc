@@ -275,6 +275,10 @@ void Lane::Observe(const Batch& batch, bool ok) {
       continue;
     }
     if (own_time > conduct_.slow()) conduct_.Suspect(unit.statement());
+    if (ok && batch.size() == 1) {
+      const auto members = static_cast<int>(callers.size());
+      conduct_.RanTogether(unit.statement(), members, own_time / members);
+    }
     if (ok) conduct_.WentWell(unit.statement(), static_cast<int>(unit.members().size()));
   }
 }

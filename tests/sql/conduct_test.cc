@@ -54,6 +54,19 @@ TEST_F(ConductTest, WhatMayTakeLongTravelsAloneUntilItsTimeIsKnown) {
   EXPECT_FALSE(conduct_.TravelsAlone(&costly));
 }
 
+TEST_F(ConductTest, WhatIsQuickTogetherIsNotSlowAlone) {
+  for (int run = 0; run < 100; ++run) {
+    conduct_.RanAlone(&statement_, true, Conduct::kSlow + milliseconds(10));
+  }
+  ASSERT_TRUE(conduct_.TravelsAlone(&statement_));
+  conduct_.RanTogether(&statement_, 4, Conduct::kSlow * 2);
+  EXPECT_TRUE(conduct_.TravelsAlone(&statement_)) << "each had to wait for long";
+  conduct_.RanTogether(&statement_, 4, milliseconds(1));
+  EXPECT_TRUE(conduct_.TravelsAlone(&statement_)) << "they were few";
+  conduct_.RanTogether(&statement_, 40, milliseconds(1));
+  EXPECT_FALSE(conduct_.TravelsAlone(&statement_));
+}
+
 TEST_F(ConductTest, WhatWasCutOffTravelsAlone) {
   EXPECT_EQ(conduct_.cut_off(), absl::FromChrono(Conduct::kSlow) * Conduct::kCutOff);
   conduct_.WasCutOff(&statement_, milliseconds(100));
