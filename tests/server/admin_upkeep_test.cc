@@ -50,7 +50,8 @@ class AdminUpkeepTest : public ::testing::Test {
       if constexpr (std::is_same_v<Response, RefreshMaterializedViewsResponse>) {
         if (response.concurrently()) outcome += " concurrently";
       }
-      steps.push_back(absl::StrCat(step.name(), ": ", outcome));
+      // The database may not have let go of the turn of the call before.
+      if (outcome != "WAITING") steps.push_back(absl::StrCat(step.name(), ": ", outcome));
     }
     const grpc::Status status = conversation->Finish();
     EXPECT_EQ(status.error_code(), code) << status.error_message();
