@@ -70,11 +70,7 @@ class FairnessTest : public PoolTest {
       }
       Done();
     };
-    {
-      std::lock_guard lock(mutex_);
-      ++outstanding_;
-    }
-    if (!pool_->Submit(execution)) Done();
+    Submit(execution);
   }
 };
 
@@ -230,11 +226,7 @@ TEST_F(SessionFairnessTest, AFloodOfLoansIsRefusedAndOthersAreNot) {
       loans.push_back(std::make_unique<Loan>());
       loans.back()->flow = &flows_[flow];
       loans.back()->done = [this] { Done(); };
-      {
-        std::lock_guard lock(mutex_);
-        ++outstanding_;
-      }
-      if (!pool_->Submit(loans.back().get())) Done();
+      Submit(loans.back().get());
     }
   };
   ask(0, 6000);

@@ -140,11 +140,7 @@ TEST_F(LoanTest, TooManyWhoWaitAreRefused) {
   for (int i = 0; i < 6000; ++i) {
     loans.push_back(std::make_unique<Loan>());
     loans.back()->done = [this] { Done(); };
-    {
-      std::lock_guard lock(mutex_);
-      ++outstanding_;
-    }
-    if (!pool_->Submit(loans.back().get())) Done();
+    Submit(loans.back().get());
   }
   EXPECT_TRUE(Eventually([this] { return Outstanding() == 5000; }));
   pool_->Stop();

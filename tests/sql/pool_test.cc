@@ -266,11 +266,7 @@ TEST_F(PoolTest, StatementsThatTheConnectionHasLostArePreparedAnew) {
       Execution lost;
       lost.statement = &forget;
       lost.done = [this] { Done(); };
-      {
-        std::lock_guard lock(mutex_);
-        ++outstanding_;
-      }
-      ASSERT_TRUE(pool_->Submit(&lost));
+      ASSERT_TRUE(Submit(&lost));
       Wait();
       ASSERT_TRUE(lost.status.ok()) << lost.status;
       const auto again = Run(statement, Range(100 * round, 100 * round + 40));

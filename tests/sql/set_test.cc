@@ -65,22 +65,12 @@ class SetTest : public PoolTest {
       execution->key = std::to_string(value);
       execution->deadline = Clock::now() + std::chrono::seconds(60);
       execution->done = [this] { Done(); };
-      {
-        std::lock_guard lock(mutex_);
-        ++outstanding_;
-      }
-      if (!pool_->Submit(execution.get())) Done();
+      Submit(execution.get());
       executions.push_back(std::move(execution));
     }
     gate.End();
     Wait(besides);
     return executions;
-  }
-
-  static int64_t Int8At(const Rows& rows, int row, int column) {
-    int64_t value = 0;
-    for (unsigned char byte : rows.value(row, column)) value = value << 8 | byte;
-    return value;
   }
 };
 
@@ -135,11 +125,8 @@ TEST_F(SetTest, WithoutAKeyACallerIsAlone) {
     each->parameters.Add("\1[{\"n\": 1}]");
     each->deadline = Clock::now() + std::chrono::seconds(60);
     each->done = [this] { Done(); };
-    std::lock_guard lock(mutex_);
-    ++outstanding_;
+    ASSERT_TRUE(Submit(each));
   }
-  ASSERT_TRUE(pool_->Submit(execution.get()));
-  ASSERT_TRUE(pool_->Submit(other.get()));
   gate.End();
   Wait();
   EXPECT_EQ(Int8Of(execution->rows), 1);

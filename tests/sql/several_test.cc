@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "sql/errors.h"
 #include "tests/support/pool_fixture.h"
 
 namespace twi::sql {
@@ -47,12 +46,6 @@ class SeveralTest : public PoolTest {
     Wait();
     return executions;
   }
-
-  static int64_t Int8At(const Rows& rows, int row, int column) {
-    int64_t value = 0;
-    for (unsigned char byte : rows.value(row, column)) value = value << 8 | byte;
-    return value;
-  }
 };
 
 TEST_F(SeveralTest, EachGetsItsOwnRow) {
@@ -94,11 +87,7 @@ TEST_F(SeveralTest, ANullIsANull) {
   execution->parameters.AddNull();
   execution->deadline = Clock::now() + std::chrono::seconds(60);
   execution->done = [this] { Done(); };
-  {
-    std::lock_guard lock(mutex_);
-    ++outstanding_;
-  }
-  ASSERT_TRUE(pool_->Submit(execution.get()));
+  ASSERT_TRUE(Submit(execution.get()));
   gate.End();
   Wait();
   ASSERT_TRUE(execution->status.ok()) << execution->database_message;

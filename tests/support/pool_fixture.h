@@ -24,11 +24,13 @@ inline std::string Int8(int64_t value) {
   return bytes;
 }
 
-inline int64_t Int8Of(const Rows& rows) {
+inline int64_t Int8At(const Rows& rows, int row, int column) {
   int64_t value = 0;
-  for (unsigned char byte : rows.value(0, 0)) value = value << 8 | byte;
+  for (unsigned char byte : rows.value(row, column)) value = value << 8 | byte;
   return value;
 }
+
+inline int64_t Int8Of(const Rows& rows) { return Int8At(rows, 0, 0); }
 
 inline const Statement kEcho = {"Test/Echo", "select $1::bigint", true};
 // Fails for the parameter 0 only.
@@ -140,14 +142,23 @@ class PoolTest : public ::testing::Test {
       execution->deadline = Clock::now() + timeout;
       execution->cancelled = &cancelled_;
       execution->done = [this] { Done(); };
-      {
-        std::lock_guard lock(mutex_);
-        ++outstanding_;
-      }
-      if (!pool_->Submit(execution.get())) Done();
+      Submit(execution.get());
       executions.push_back(std::move(execution));
     }
     return executions;
+  }
+
+  /// Hands over an execution or a loan whose `done` says Done. False when it was refused, which has
+  /// said so, too.
+  template <typename Asked>
+  bool Submit(Asked* asked) {
+    {
+      std::lock_guard lock(mutex_);
+      ++outstanding_;
+    }
+    if (pool_->Submit(asked)) return true;
+    Done();
+    return false;
   }
 
   /// Until no more than `besides` executions are without an answer.
