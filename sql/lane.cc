@@ -108,6 +108,7 @@ void Lane::TakeReplacement() {
 }
 
 void Lane::Lose(DatabaseError error) {
+  busy_ = false;
   if (replacement_) return TakeReplacement();
   lost_(std::move(error));
 }
