@@ -32,7 +32,6 @@ class Catalog {
   const std::vector<std::unique_ptr<Operation>>& operations() const { return operations_; }
 
  private:
-  struct Draft;
   class Loader;
 
   std::vector<std::unique_ptr<Operation>> operations_;
