@@ -233,34 +233,25 @@ TEST_F(LoanTest, ACrashOfTheDatabaseIsToldToThoseWhoHaveASessionAndThoseWhoWait)
   Borrower& waiting = Ask();
   EXPECT_TRUE(Eventually([this] { return pool_->numbers().waiting == 1; }));
   // The database takes no new connections, and ends those there are.
-  const testing::Database elsewhere;
-  const std::string name = database_.Value("select current_database()");
-  elsewhere.Run("alter database " + name + " allow_connections false");
-  elsewhere.Run("select pg_terminate_backend(pid, 60000) from pg_stat_activity where datname = '" +
-                name + "'");
+  Outage outage(database_);
   EXPECT_EQ(Reason(waiting.Wait()), "DATABASE_UNAVAILABLE");
   EXPECT_EQ(Reason(borrowers_[0]->Run("select 1").status), "DATABASE_UNAVAILABLE");
   // Until it is back, nobody waits.
   const auto begin = Clock::now();
   EXPECT_EQ(Reason(Ask().Wait()), "DATABASE_UNAVAILABLE");
   EXPECT_LT(Clock::now() - begin, std::chrono::seconds(30));
-  elsewhere.Run("alter database " + name + " allow_connections true");
+  outage.End();
   EXPECT_TRUE(Eventually([this] { return pool_->connected(); }));
   EXPECT_TRUE(Ask().Wait().ok());
 }
 
 TEST_F(LoanTest, WhenALaneIsBackNoLoanIsRefused) {
-  const testing::Database elsewhere;
-  const std::string name = database_.Value("select current_database()");
   for (int round = 0; round < 4; ++round) {
-    elsewhere.Run("alter database " + name + " allow_connections false");
-    elsewhere.Run(
-        "select pg_terminate_backend(pid, 60000) from pg_stat_activity where datname = '" + name +
-        "'");
+    Outage outage(database_);
     // Sessions and lanes try to connect each for themselves, and both less and less often.
     EXPECT_TRUE(Eventually([this] { return Reason(Ask().Wait()) == "DATABASE_UNAVAILABLE"; }));
     std::this_thread::sleep_for(std::chrono::milliseconds(400));
-    elsewhere.Run("alter database " + name + " allow_connections true");
+    outage.End();
     EXPECT_TRUE(Eventually([this] { return Run(kEcho, {1})[0]->status.ok(); }));
     EXPECT_TRUE(Ask().Wait().ok());
     borrowers_.clear();

@@ -182,21 +182,15 @@ TEST_F(BreakTest, AWriteUnderWayWhenTheConnectionBreaksIsUnknown) {
 }
 
 TEST_F(PoolTest, WithoutTheDatabaseNoConnectionCounts) {
-  const testing::Database elsewhere;
-  const std::string name = database_.Value("select current_database()");
   const testing::Transaction gate = Close(1);
   auto held = Hold(kPass, 1);
-  elsewhere.Run("alter database " + name + " allow_connections false");
-  elsewhere.Run(
-      "select pg_terminate_backend(pid, 60000) from pg_stat_activity where "
-      "application_name = 'twi-data' and datname = '" +
-      name + "'");
+  Outage outage(database_);
   EXPECT_TRUE(Eventually([this] {
     const PoolNumbers numbers = pool_->numbers();
     return numbers.busy == 0 && numbers.idle == 0;
   }));
   Wait();
-  elsewhere.Run("alter database " + name + " allow_connections true");
+  outage.End();
   EXPECT_TRUE(Eventually([this] { return Run(kEcho, {1})[0]->status.ok(); }));
 }
 

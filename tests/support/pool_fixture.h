@@ -43,6 +43,24 @@ inline const Statement kPassAndInsert = {"Test/PassAndInsert",
 // Deferred: it fails when the batch commits, and not in its own answer.
 inline const Statement kChild = {"Test/Child", "insert into child values ($1)", false};
 
+/// Until its end the database lets nobody connect; the pool's connections to it are gone.
+class Outage {
+ public:
+  explicit Outage(const testing::Database& database)
+      : name_(database.Value("select current_database()")) {
+    elsewhere_.Run("alter database " + name_ + " allow_connections false");
+    elsewhere_.Run(
+        "select pg_terminate_backend(pid, 60000) from pg_stat_activity where "
+        "application_name = 'twi-data' and datname = '" +
+        name_ + "'");
+  }
+  void End() { elsewhere_.Run("alter database " + name_ + " allow_connections true"); }
+
+ private:
+  const std::string name_;
+  const testing::Database elsewhere_;
+};
+
 class PoolTest : public ::testing::Test {
  protected:
   /// What is slow for the pool: unless a test wants it, nothing ever is, however busy the machine,
